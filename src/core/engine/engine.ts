@@ -1,0 +1,21 @@
+/** The engines behind tfjs-core's one API. `cpu` is tfjs's own JavaScript backend: slow, used as a reference. */
+export type EngineName = 'wasm' | 'cpu';
+
+/** What computes, and why: recorded in run.json, shown by `fcd doctor`. */
+export interface EngineReport {
+  readonly name: EngineName;
+  /** Kernel module in use, e.g. `simd256`, `simd128-relaxed`, `simd128-strict`; undefined for `cpu`. */
+  readonly module?: string;
+  readonly threads: number;
+  readonly node: string;
+  readonly reason: string;
+  readonly selfTest: readonly { readonly module: string; readonly ok: boolean; readonly gflops: number; readonly detail: string }[];
+}
+
+export interface EngineOptions {
+  readonly engine?: EngineName | 'auto';
+  /** Threads including the caller; default: physical cores. */
+  readonly threads?: number;
+  /** A kernel module by name, for replay of a recorded plan and for tests. */
+  readonly module?: string;
+}

@@ -1,0 +1,82 @@
+import type { TensorInfo } from '@tensorflow/tfjs-core';
+
+/**
+ * The kernels that an engine may bring beyond tfjs-core's own. Activations are NDHWC float32, filters DHWIO. An engine
+ * that lacks one of them gets a composition of tfjs-core operations instead (see the op of the same name).
+ */
+export const KERNELS = {
+  conv3d: 'FcdConv3D',
+  conv3dInputGradient: 'FcdConv3DInputGradient',
+  conv3dFilterGradient: 'FcdConv3DFilterGradient',
+  batchNormTrain: 'FcdBatchNormTrain',
+  batchNormTrainGradient: 'FcdBatchNormTrainGradient',
+  scaleShift: 'FcdScaleShift',
+  scaleShiftGradient: 'FcdScaleShiftGradient',
+  maxPool3d: 'FcdMaxPool3D',
+  maxPool3dGradient: 'FcdMaxPool3DGradient',
+  globalAveragePool: 'FcdGlobalAveragePool',
+  globalAveragePoolGradient: 'FcdGlobalAveragePoolGradient',
+  subsamplePad: 'FcdSubsamplePad',
+  subsamplePadGradient: 'FcdSubsamplePadGradient',
+  sgdStep: 'FcdSgdStep',
+  adamStep: 'FcdAdamStep',
+} as const;
+
+export type Triple = readonly [number, number, number];
+export type Shape5 = readonly [number, number, number, number, number];
+
+/** Geometry of a convolution: explicit symmetric zero padding, as in PyTorch (never TensorFlow's 'same'). */
+export interface ConvAttrs {
+  readonly stride: Triple;
+  readonly padding: Triple;
+  readonly dilation: Triple;
+}
+
+/**
+ * FcdConv3D: inputs {x: [N,D,H,W,Ci], filter: [kd,kh,kw,Ci,Co]} -> [N,OD,OH,OW,Co].
+ * FcdConv3DInputGradient: inputs {dy, filter}, attrs ConvAttrs & {inputShape: Shape5} -> dx.
+ * FcdConv3DFilterGradient: inputs {x, dy}, attrs ConvAttrs & {filterShape: Shape5} -> dfilter.
+ *
+ * FcdBatchNormTrain: inputs {x: [N,D,H,W,C], gamma: [C], beta: [C], residual?: same as x},
+ *   attrs {epsilon, relu: boolean} -> [y, mean: [C], variance: [C] (biased)];
+ *   y = act(gamma * (x - mean) / sqrt(variance + epsilon) + beta + residual).
+ * FcdBatchNormTrainGradient: inputs {dy, x, y, gamma, mean, variance}, attrs {epsilon, relu, residual: boolean}
+ *   -> [dx, dgamma, dbeta] and, when `residual`, dresidual (= dy masked by y > 0 when `relu`).
+ *
+ * FcdScaleShift: inputs {x, scale: [C], shift: [C], residual?}, attrs {relu} -> act(x * scale + shift + residual).
+ * FcdScaleShiftGradient: inputs {dy, x, y, scale}, attrs {relu, residual: boolean}
+ *   -> [dx, dscale, dshift] and, when `residual`, dresidual.
+ *
+ * FcdMaxPool3D: inputs {x}, attrs {size: Triple, stride: Triple, padding: Triple} -> [y, indices: int32 like y].
+ *   Padding counts as -infinity. `indices` holds the flat spatial position (d*H + h)*W + w of the FIRST maximum in
+ *   d, h, w order (PyTorch's tie rule).
+ * FcdMaxPool3DGradient: inputs {dy, indices}, attrs {inputShape: Shape5} -> dx (sums where windows overlap).
+ *
+ * FcdGlobalAveragePool: inputs {x: [N,D,H,W,C]} -> [N,C].
+ * FcdGlobalAveragePoolGradient: inputs {dy: [N,C]}, attrs {inputShape: Shape5} -> dx.
+ *
+ * FcdSubsamplePad (shortcut A): inputs {x}, attrs {stride: Triple, channels: number}
+ *   -> x at every stride-th voxel, zero channels appended up to `channels`.
+ * FcdSubsamplePadGradient: inputs {dy}, attrs {inputShape: Shape5, stride: Triple} -> dx.
+ *
+ * FcdSgdStep: inputs {value, gradient, velocity}, attrs {learningRate, momentum, weightDecay, nesterov: boolean}:
+ *   IN PLACE on value and velocity, PyTorch's rule (g += wd * value; v = momentum * v + g; value -= lr * v). -> [].
+ * FcdAdamStep: inputs {value, gradient, m, v}, attrs {learningRate, beta1, beta2, epsilon, weightDecay,
+ *   decoupled: boolean, step: number (1-based)}: IN PLACE on value, m, v, PyTorch's Adam / AdamW. -> [].
+ */
+export type KernelName = (typeof KERNELS)[keyof typeof KERNELS];
+
+/** Output size of a convolution or pooling window along one axis (PyTorch's rule). */
+export function outputSize(input: number, size: number, stride: number, padding: number, dilation = 1): number {
+  return Math.floor((input + 2 * padding - dilation * (size - 1) - 1) / stride) + 1;
+}
+
+/** Shape [N,OD,OH,OW,Co] of a convolution's output. */
+export function convOutputShape(x: readonly number[], filter: readonly number[], attrs: ConvAttrs): Shape5 {
+  const size = (axis: number) =>
+    outputSize(x[axis + 1], filter[axis], attrs.stride[axis], attrs.padding[axis], attrs.dilation[axis]);
+  return [x[0], size(0), size(1), size(2), filter[4]];
+}
+
+/** What a kernel is called with, once tensors are unwrapped. */
+export type KernelInputs = Readonly<Record<string, TensorInfo>>;

@@ -67,7 +67,13 @@ export interface ConvAttrs {
 export type KernelName = (typeof KERNELS)[keyof typeof KERNELS];
 
 /** Output size of a convolution or pooling window along one axis (PyTorch's rule). */
-export function outputSize(input: number, size: number, stride: number, padding: number, dilation = 1): number {
+export function outputSize(
+  input: number,
+  size: number,
+  stride: number,
+  padding: number,
+  dilation = 1,
+): number {
   return Math.floor((input + 2 * padding - dilation * (size - 1) - 1) / stride) + 1;
 }
 

@@ -1,0 +1,66 @@
+import type * as tf from '@tensorflow/tfjs-core';
+import { NORM_MOMENTUM, Pass, type BatchStatistics, type PassOptions } from './pass';
+import { buildProgram, programWithLayer, type Program, type ValueId } from './program';
+import { NetworkWeights } from './weights-of-network';
+import type { NetworkSpec } from './spec';
+
+/** A 3D ResNet with its weights. Owns tensors: dispose it. */
+export class Network {
+  readonly program: Program;
+  readonly weights: NetworkWeights;
+
+  /** Freshly initialised from the seed. */
+  constructor(
+    readonly spec: NetworkSpec,
+    seed: number,
+  ) {
+    this.program = buildProgram(spec, { fused: true });
+    this.weights = new NetworkWeights(this.program, seed);
+  }
+
+  /** Runs a batch [N, D, H, W, C] (the caller keeps x). Dispose the pass, or run it backward, which frees it. */
+  run(x: tf.Tensor5D, options: PassOptions): Pass {
+    return new Pass(this.program, this.weights, x, options);
+  }
+
+  /**
+   * Runs a batch such that the named layer's output is kept and gradients can be pulled back to it.
+   * @throws InputError that lists the layers when there is no such layer
+   */
+  runKeeping(
+    layer: string,
+    x: tf.Tensor5D,
+    statistics: PassOptions['statistics'],
+  ): { pass: Pass; value: ValueId } {
+    const { program, value } = programWithLayer(this.spec, layer);
+    return { pass: new Pass(program, this.weights, x, { statistics, keepFrom: value }), value };
+  }
+
+  /** Logits of a batch in evaluation mode, row-major [N, classes]. */
+  predict(x: tf.Tensor5D): Float32Array {
+    const pass = this.run(x, { statistics: 'running' });
+    try {
+      return pass.logits.dataSync<'float32'>().slice();
+    } finally {
+      pass.dispose();
+    }
+  }
+
+  /** Moves the running statistics by PyTorch's rule: momentum 0.1, unbiased variance. */
+  updateRunning(batch: ReadonlyMap<string, BatchStatistics>): void {
+    for (const [name, { mean, variance, count }] of batch) {
+      const running = this.weights.running.get(name);
+      if (!running) throw new Error(`No running statistics for ${name}.`);
+      const unbias = count > 1 ? count / (count - 1) : 1;
+      for (let c = 0; c < mean.length; c++) {
+        running.mean[c] += NORM_MOMENTUM * (mean[c] - running.mean[c]);
+        running.variance[c] += NORM_MOMENTUM * (variance[c] * unbias - running.variance[c]);
+      }
+      running.batches++;
+    }
+  }
+
+  dispose(): void {
+    this.weights.dispose();
+  }
+}

@@ -1,0 +1,106 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { InputError } from '../errors';
+import type { Network } from '../model/network';
+
+/**
+ * `gradcam`: activations weighted by the mean gradient of their channel (Selvaraju et al. 2017).
+ * `hirescam`: activations times their own gradients, summed over channels (Draelos & Carin 2020): faithful to what a
+ * linear head behind the layer adds up, and sharp at early layers.
+ */
+export const CAM_METHODS = ['gradcam', 'hirescam'] as const;
+export type CamMethod = (typeof CAM_METHODS)[number];
+
+export interface CamRequest {
+  /** Dotted layer name, e.g. `layer4`, `layer2.0.conv1`. */
+  readonly layer: string;
+  /** The class whose logit is differentiated; default: the predicted one. */
+  readonly classIndex?: number;
+  readonly method: CamMethod;
+}
+
+/** A class map at the layer's own resolution. */
+export interface ClassMap {
+  /** After ReLU, >= 0, row-major over `shape`. */
+  readonly data: Float32Array;
+  /** D, H, W of the layer's grid. */
+  readonly shape: readonly [number, number, number];
+  readonly logits: readonly number[];
+  readonly classIndex: number;
+  readonly layer: string;
+  readonly method: CamMethod;
+}
+
+/**
+ * Where the logit of a class comes from, for one volume [1, D, H, W, C] in evaluation mode. The logit is
+ * differentiated, never the probability: a saturated softmax would hide the evidence. Leaves no tensors behind and
+ * changes nothing in the network.
+ * @throws InputError for a layer that does not exist (with those that do) or a class out of range
+ */
+export function gradCam(network: Network, x: tf.Tensor5D, request: CamRequest): ClassMap {
+  if (x.shape[0] !== 1)
+    throw new InputError(`A class map is made for one volume at a time; this batch has ${x.shape[0]}.`);
+  const { classes } = network.spec;
+  const asked = request.classIndex;
+  if (asked !== undefined && (!Number.isInteger(asked) || asked < 0 || asked >= classes))
+    throw new InputError(
+      `There is no class ${asked}: this network has ${classes} classes, 0 to ${classes - 1}.`,
+    );
+  const { pass, value } = network.runKeeping(request.layer, x, 'running');
+  let activations: tf.Tensor5D | undefined;
+  try {
+    const logits = [...pass.logits.dataSync<'float32'>()];
+    const classIndex = asked ?? logits.indexOf(Math.max(...logits));
+    activations = tf.clone(pass.value(value)) as tf.Tensor5D;
+    const seed = tf.tensor2d(
+      logits.map((_, index) => (index === classIndex ? 1 : 0)),
+      [1, classes],
+    );
+    const { value: gradients } = pass.backward(seed, { parameters: false, to: value });
+    seed.dispose();
+    if (!gradients) throw new Error(`No gradient reached ${request.layer}.`);
+    const [, d, h, w, channels] = activations.shape;
+    const data = classMap(
+      activations.dataSync<'float32'>(),
+      gradients.dataSync<'float32'>(),
+      channels,
+      request.method,
+    );
+    gradients.dispose();
+    return { data, shape: [d, h, w], logits, classIndex, layer: request.layer, method: request.method };
+  } finally {
+    pass.dispose();
+    activations?.dispose();
+  }
+}
+
+/**
+ * The map itself, after ReLU, from activations and gradients [positions, channels] of one volume. Accumulates in
+ * double precision.
+ */
+export function classMap(
+  activations: ArrayLike<number>,
+  gradients: ArrayLike<number>,
+  channels: number,
+  method: CamMethod,
+): Float32Array {
+  const positions = activations.length / channels;
+  const map = new Float32Array(positions);
+  const weights = method === 'gradcam' ? channelMeans(gradients, channels) : undefined;
+  for (let p = 0; p < positions; p++) {
+    let sum = 0;
+    for (let c = 0; c < channels; c++) {
+      const at = p * channels + c;
+      sum += activations[at] * (weights ? weights[c] : gradients[at]);
+    }
+    map[p] = Math.max(0, sum);
+  }
+  return map;
+}
+
+/** Grad-CAM's alpha: the mean gradient of each channel over all positions. */
+export function channelMeans(values: ArrayLike<number>, channels: number): Float64Array {
+  const means = new Float64Array(channels);
+  for (let i = 0; i < values.length; i++) means[i % channels] += values[i];
+  const positions = values.length / channels;
+  return means.map((sum) => sum / positions);
+}

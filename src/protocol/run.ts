@@ -1,0 +1,126 @@
+import * as v from 'valibot';
+
+/** Version of every JSON file of a run directory. */
+export const RUN_SCHEMA = 1;
+
+/** What computed a run. */
+export const engineSchema = v.object({
+  name: v.string(),
+  module: v.optional(v.string()),
+  threads: v.number(),
+  node: v.string(),
+});
+
+export const networkSchema = v.object({
+  arch: v.string(),
+  geometry: v.string(),
+  shortcut: v.string(),
+  width: v.number(),
+  axes: v.picklist(['ijk', 'kji']),
+  inChannels: v.number(),
+  classes: v.number(),
+});
+
+/** run.json: what was asked, on what data, with what engine. Everything needed to repeat or resume it. */
+export const runSchema = v.object({
+  schema: v.literal(RUN_SCHEMA),
+  name: v.string(),
+  created: v.string(),
+  command: v.array(v.string()),
+  version: v.string(),
+  commit: v.nullable(v.string()),
+  cohort: v.object({
+    path: v.string(),
+    fingerprint: v.string(),
+    cases: v.number(),
+  }),
+  modality: v.picklist(['T1w', 'FLAIR', 'T1w+FLAIR']),
+  fold: v.object({
+    index: v.number(),
+    count: v.number(),
+    train: v.array(v.string()),
+    validation: v.array(v.string()),
+    test: v.array(v.string()),
+  }),
+  seed: v.number(),
+  network: networkSchema,
+  recipe: v.record(v.string(), v.unknown()),
+  init: v.string(),
+  training: v.record(v.string(), v.unknown()),
+  engine: engineSchema,
+});
+export type RunRecord = v.InferOutput<typeof runSchema>;
+
+const at = { time: v.string() };
+
+/** A line of events.jsonl. */
+export const eventSchema = v.variant('type', [
+  v.object({ ...at, type: v.literal('started'), epochs: v.number(), stepsPerEpoch: v.number() }),
+  v.object({ ...at, type: v.literal('resumed'), epoch: v.number(), step: v.number() }),
+  v.object({
+    ...at,
+    type: v.literal('step'),
+    epoch: v.number(),
+    step: v.number(),
+    loss: v.number(),
+    learningRate: v.number(),
+    secondsLeft: v.nullable(v.number()),
+  }),
+  v.object({
+    ...at,
+    type: v.literal('epoch'),
+    epoch: v.number(),
+    loss: v.number(),
+    validationLoss: v.nullable(v.number()),
+    validationAccuracy: v.nullable(v.number()),
+    best: v.boolean(),
+  }),
+  v.object({ ...at, type: v.literal('checkpoint'), kind: v.picklist(['last', 'best']), epoch: v.number() }),
+  v.object({ ...at, type: v.literal('warning'), message: v.string() }),
+  v.object({ ...at, type: v.literal('finished'), epochs: v.number(), seconds: v.number() }),
+  v.object({ ...at, type: v.literal('stopped'), epoch: v.number(), step: v.number() }),
+  v.object({ ...at, type: v.literal('failed'), message: v.string() }),
+]);
+export type RunEvent = v.InferOutput<typeof eventSchema>;
+
+/** A row of predictions.csv. */
+export interface PredictionRow {
+  readonly participantId: string;
+  readonly source: string;
+  readonly fold: number;
+  readonly seed: number;
+  readonly yTrue: 0 | 1;
+  readonly logits: readonly [number, number];
+  readonly pFcd: number;
+  readonly yPred: 0 | 1;
+}
+
+/** A row of heatscores.csv; `score` is empty where the map is zero everywhere (then a flag says so). */
+export interface HeatScoreRow {
+  readonly participantId: string;
+  readonly fold: number;
+  readonly variant: string;
+  readonly score: number | null;
+  readonly inRoiMean: number;
+  readonly referenceMean: number;
+  readonly roiVoxels: number;
+  readonly flags: readonly string[];
+}
+
+/** Lines of an events.jsonl; a torn last line (a file being written) is left out, any other bad line is an error. */
+export function parseEvents(text: string): RunEvent[] {
+  const lines = text.split('\n');
+  const events: RunEvent[] = [];
+  lines.forEach((line, index) => {
+    if (line === '') return;
+    try {
+      events.push(v.parse(eventSchema, JSON.parse(line)));
+    } catch (error) {
+      if (index < lines.length - 1)
+        throw new Error(`Line ${index + 1} of events.jsonl is not an event: ${line.slice(0, 80)}`, {
+          cause: error,
+        });
+    }
+  });
+  return events;
+}

@@ -1,0 +1,263 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { StoppedError } from '../errors';
+import type { Network } from '../model/network';
+import { Random } from '../random';
+import { augment } from './augment';
+import { epochBatches, stepsPerEpoch } from './batches';
+import type { TrainingConfig } from './config';
+import { balancedWeights, crossEntropy, weightOf } from './loss';
+import { Optimiser } from './optimiser';
+import { predictSamples, stack, type Sample } from './sample';
+import { scheduleFactor } from './schedule';
+
+/** Where a fit stands between two steps; with weights and moments it is all that going on exactly needs. */
+export interface FitState {
+  /** 0-based epoch under way and steps of it that are done. */
+  readonly epoch: number;
+  readonly step: number;
+  /** Sum of the losses of the steps done in this epoch. */
+  readonly lossSum: number;
+  /** Steps the optimiser has taken. */
+  readonly optimiserSteps: number;
+  readonly bestLoss: number | null;
+  readonly sinceBest: number;
+}
+
+export const FIT_START: FitState = {
+  epoch: 0,
+  step: 0,
+  lossSum: 0,
+  optimiserSteps: 0,
+  bestLoss: null,
+  sinceBest: 0,
+};
+
+export type FitEvent =
+  | {
+      readonly type: 'step';
+      readonly epoch: number;
+      readonly step: number;
+      readonly loss: number;
+      readonly learningRate: number;
+      readonly secondsLeft: number | null;
+    }
+  | {
+      readonly type: 'epoch';
+      readonly epoch: number;
+      readonly loss: number;
+      readonly validationLoss: number | null;
+      readonly validationAccuracy: number | null;
+      readonly best: boolean;
+    };
+
+/** What a fit tells and asks the one who runs it. */
+export interface FitHooks {
+  readonly onEvent: (event: FitEvent) => void;
+  /** Store the state and everything it needs (`last`), or the weights alone (`best`). */
+  readonly onCheckpoint: (kind: 'last' | 'best', state: FitState, optimiser: Optimiser) => Promise<void>;
+  readonly signal?: AbortSignal;
+}
+
+export interface FitData {
+  readonly train: readonly Sample[];
+  /** Empty: no early stopping. */
+  readonly validation: readonly Sample[];
+  /** Axis of the tensor along which left and right lie. */
+  readonly leftRight: 0 | 2;
+}
+
+/**
+ * Trains a network in place. All that is random (order, augmentation) follows from `seed`, the epoch and the place in
+ * it, so a fit that stops and goes on from its `last` checkpoint ends in the same weights, bit for bit.
+ * @throws StoppedError when the signal aborts, after a checkpoint at a step boundary
+ */
+export async function fit(
+  network: Network,
+  data: FitData,
+  config: TrainingConfig,
+  seed: number,
+  hooks: FitHooks,
+  from: { readonly state: FitState; readonly restore: (optimiser: Optimiser) => void } = {
+    state: FIT_START,
+    restore: () => {},
+  },
+): Promise<FitState> {
+  const optimiser = new Optimiser(config.optimiser, network.weights);
+  try {
+    from.restore(optimiser);
+    return await epochs(network, optimiser, data, config, seed, hooks, from.state);
+  } finally {
+    optimiser.dispose();
+  }
+}
+
+async function epochs(
+  network: Network,
+  optimiser: Optimiser,
+  data: FitData,
+  config: TrainingConfig,
+  seed: number,
+  hooks: FitHooks,
+  start: FitState,
+): Promise<FitState> {
+  const perEpoch = stepsPerEpoch(data.train, config.batchSize);
+  const total = perEpoch * config.epochs;
+  const labels = data.train.map((sample) => sample.label);
+  const classWeights = config.classBalanced ? balancedWeights(labels, 2) : [1, 1];
+  const pace = new Pace();
+  let state = start;
+  while (state.epoch < config.epochs && !outOfPatience(state, config)) {
+    const batches = epochBatches(data.train, config.batchSize, config.twinBatches, seed, state.epoch);
+    while (state.step < perEpoch) {
+      if (hooks.signal?.aborted) {
+        await hooks.onCheckpoint('last', state, optimiser);
+        throw new StoppedError(
+          `Stopped in epoch ${state.epoch + 1} after step ${state.step} of ${perEpoch}.`,
+        );
+      }
+      const done = state.epoch * perEpoch + state.step;
+      const learningRate =
+        config.optimiser.learningRate * scheduleFactor(config.schedule, done, total, perEpoch);
+      const batch = batches[state.step].map((index) => data.train[index]);
+      const began = performance.now();
+      const loss = trainStep(
+        network,
+        optimiser,
+        batch,
+        data.leftRight,
+        config,
+        classWeights,
+        learningRate,
+        (sample) => Random.seeded(seed, 'augment', state.epoch, sample.participantId),
+      );
+      pace.add(performance.now() - began);
+      state = {
+        ...state,
+        step: state.step + 1,
+        lossSum: state.lossSum + loss,
+        optimiserSteps: optimiser.steps,
+      };
+      hooks.onEvent({
+        type: 'step',
+        epoch: state.epoch,
+        step: state.step,
+        loss,
+        learningRate,
+        secondsLeft: pace.secondsFor(total - done - 1),
+      });
+      // One turn of the event loop a step: signals and messages are heard at step boundaries.
+      await nextTurn();
+    }
+    state = await endEpoch(network, optimiser, data, config, hooks, state, perEpoch);
+  }
+  return state;
+}
+
+async function endEpoch(
+  network: Network,
+  optimiser: Optimiser,
+  data: FitData,
+  config: TrainingConfig,
+  hooks: FitHooks,
+  state: FitState,
+  perEpoch: number,
+): Promise<FitState> {
+  const validation =
+    data.validation.length > 0 ? validate(network, data.validation, config.microBatch) : undefined;
+  const best = validation !== undefined && (state.bestLoss === null || validation.loss < state.bestLoss);
+  const next: FitState = {
+    epoch: state.epoch + 1,
+    step: 0,
+    lossSum: 0,
+    optimiserSteps: optimiser.steps,
+    bestLoss: best ? validation.loss : state.bestLoss,
+    sinceBest: best ? 0 : state.sinceBest + 1,
+  };
+  hooks.onEvent({
+    type: 'epoch',
+    epoch: state.epoch,
+    loss: state.lossSum / perEpoch,
+    validationLoss: validation?.loss ?? null,
+    validationAccuracy: validation?.accuracy ?? null,
+    best,
+  });
+  if (best) await hooks.onCheckpoint('best', next, optimiser);
+  await hooks.onCheckpoint('last', next, optimiser);
+  return next;
+}
+
+function outOfPatience(state: FitState, config: TrainingConfig): boolean {
+  return config.patience > 0 && state.bestLoss !== null && state.sinceBest >= config.patience;
+}
+
+/** One optimiser step over a batch, computed in micro-batches whose gradients add up. Returns the loss. */
+export function trainStep(
+  network: Network,
+  optimiser: Optimiser,
+  batch: readonly Sample[],
+  leftRight: 0 | 2,
+  config: TrainingConfig,
+  classWeights: readonly number[],
+  learningRate: number,
+  randomFor: (sample: Sample) => Random,
+): number {
+  const totalWeight = weightOf(
+    batch.map((sample) => sample.label),
+    classWeights,
+  );
+  const sums = new Map<string, tf.Tensor>();
+  let loss = 0;
+  for (let at = 0; at < batch.length; at += config.microBatch) {
+    const part = batch.slice(at, at + config.microBatch);
+    const x = stack(
+      part.map((sample) =>
+        augment(sample.data, sample.shape, config.augmentation, leftRight, randomFor(sample)),
+      ),
+      part[0].shape,
+    );
+    const pass = network.run(x, { statistics: 'batch', keepFrom: 0 });
+    const labels = part.map((sample) => sample.label);
+    const result = crossEntropy(pass.logits.dataSync<'float32'>(), labels, classWeights, totalWeight);
+    loss += result.loss;
+    network.updateRunning(pass.batchStatistics());
+    const dlogits = tf.tensor2d(result.gradient, [part.length, classWeights.length]);
+    const { parameters } = pass.backward(dlogits, { parameters: true });
+    tf.dispose([dlogits, x]);
+    for (const [name, gradient] of parameters) {
+      const sum = sums.get(name);
+      sums.set(name, sum ? tf.add(sum, gradient) : gradient);
+      if (sum) tf.dispose([sum, gradient]);
+    }
+  }
+  optimiser.step(sums, learningRate);
+  return loss;
+}
+
+function validate(
+  network: Network,
+  samples: readonly Sample[],
+  batchSize: number,
+): { loss: number; accuracy: number } {
+  const logits = predictSamples(network, samples, batchSize);
+  const labels = samples.map((sample) => sample.label);
+  const { loss } = crossEntropy(logits.flat(), labels, balancedWeights(labels, 2));
+  const right = logits.filter(([control, fcd], n) => Number(fcd > control) === labels[n]).length;
+  return { loss, accuracy: right / samples.length };
+}
+
+/** Mean duration of the recent steps, for the time left. */
+class Pace {
+  private readonly recent: number[] = [];
+
+  add(milliseconds: number): void {
+    this.recent.push(milliseconds);
+    if (this.recent.length > 20) this.recent.shift();
+  }
+
+  /** Null until two steps were seen: the first one tunes kernels and says little. */
+  secondsFor(steps: number): number | null {
+    if (this.recent.length < 2) return null;
+    return (this.recent.reduce((a, b) => a + b, 0) / this.recent.length / 1000) * steps;
+  }
+}

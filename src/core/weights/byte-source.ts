@@ -1,0 +1,66 @@
+import { open } from 'node:fs/promises';
+import { InputError, messageOf } from '../errors';
+
+/** Bytes that are read piece by piece: a file, or a buffer. */
+export interface ByteSource {
+  /** What messages call it: the path as it was given. */
+  readonly name: string;
+  /** Bytes in all. */
+  readonly size: number;
+  /** `length` bytes from `offset` on, in a buffer of their own. Throws an {@link InputError} where they reach past the end. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+}
+
+/** Node reads at most 2^31 - 1 bytes at once. */
+const LARGEST_READ = 1 << 30;
+
+/** Opens a file, lets `use` read from it, closes it. A path that cannot be read ends in an {@link InputError}. */
+export async function withFile<T>(path: string, use: (source: ByteSource) => Promise<T>): Promise<T> {
+  const handle = await open(path, 'r').catch((error: unknown) => {
+    throw new InputError(`${path} cannot be opened (${messageOf(error)}). Give the path of a readable file.`);
+  });
+  try {
+    const status = await handle.stat();
+    if (!status.isFile()) throw new InputError(`${path} is not a file. Give the path of a weights file.`);
+    return await use({
+      name: path,
+      size: status.size,
+      async read(offset, length) {
+        checkRange(this, offset, length);
+        const bytes = new Uint8Array(length);
+        let done = 0;
+        while (done < length) {
+          const part = Math.min(length - done, LARGEST_READ);
+          const { bytesRead } = await handle.read(bytes, done, part, offset + done);
+          if (bytesRead === 0)
+            throw new InputError(`${path} became shorter while it was read. Read it again.`);
+          done += bytesRead;
+        }
+        return bytes;
+      },
+    });
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Bytes in memory as a source. */
+export function bufferSource(name: string, content: Uint8Array): ByteSource {
+  return {
+    name,
+    size: content.length,
+    async read(offset, length) {
+      checkRange(this, offset, length);
+      return content.slice(offset, offset + length);
+    },
+  };
+}
+
+/** Checked before a buffer is made: a lying length must not become an allocation. */
+function checkRange(source: ByteSource, offset: number, length: number): void {
+  if (!(offset >= 0 && length >= 0 && offset + length <= source.size))
+    throw new InputError(
+      `${source.name} is cut off or damaged: ${length} bytes are wanted at byte ${offset}, but the file has ` +
+        `${source.size} bytes. Copy or download it again.`,
+    );
+}

@@ -8,14 +8,7 @@ export type Triple = readonly [number, number, number];
 export type Affine = readonly number[];
 
 export type VoxelArray =
-  | Float32Array
-  | Float64Array
-  | Int8Array
-  | Uint8Array
-  | Int16Array
-  | Uint16Array
-  | Int32Array
-  | Uint32Array;
+  Float32Array | Float64Array | Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array;
 
 /** Where voxels lie: a size and an affine. */
 export interface Grid {

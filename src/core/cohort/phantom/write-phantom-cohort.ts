@@ -1,0 +1,96 @@
+import { InputError } from '../../errors';
+import { Random } from '../../random';
+import type { Group } from '../cohort';
+import { BidsWriter, participantId, type Progress } from '../plant/bids-writer';
+import { brightnessFactor } from '../plant/lesion-signs';
+import { makePhantomHead, phantomGrid } from './head';
+import { PHANTOM_STRUCTURES } from './structures';
+
+export interface PhantomCohortRequest {
+  /** A new or empty folder. */
+  readonly out: string;
+  /** How many heads; half of them have a lesion. Default 40. */
+  readonly subjects?: number;
+  /** Voxels along the longest side. Default 64 (3.5 mm). */
+  readonly size?: number;
+  readonly seed?: number;
+  /** 0 (bright lesions) to 1 (no change of brightness). Default 0.5. */
+  readonly difficulty?: number;
+  readonly onProgress?: (progress: Progress) => void;
+  readonly signal?: AbortSignal;
+}
+
+interface Person {
+  readonly group: Group;
+  readonly sex: 'F' | 'M';
+  readonly age: number;
+}
+
+/**
+ * Writes a BIDS cohort of heads that never were a person. Byte for byte the same for the same settings. Every pair of a
+ * patient and a control shares sex and age, and both come out of the same generator: only the lesion tells them apart.
+ */
+export async function writePhantomCohort(request: PhantomCohortRequest): Promise<void> {
+  const { out, subjects = 40, size = 64, seed = 1, difficulty = 0.5 } = request;
+  const grid = phantomGrid(size);
+  brightnessFactor(difficulty); // refuses an impossible difficulty before anything is written
+  if (!Number.isInteger(subjects) || subjects < 2 || subjects > 99999)
+    throw new InputError(
+      `A phantom cohort of ${subjects} heads cannot be made; give a whole number from 2 on.`,
+    );
+  if (!Number.isInteger(seed)) throw new InputError(`The seed is ${seed}; give a whole number.`);
+  const writer = await BidsWriter.open(
+    out,
+    {
+      name: 'FCD phantom: synthetic heads, half of them with a lesion like FCD type II',
+      readme: README,
+      settings: { kind: 'phantom', subjects, size, seed, difficulty },
+      labels: PHANTOM_STRUCTURES,
+      columns: {
+        source: 'the head this case stems from; every phantom is its own',
+        sex: 'F or M, drawn; a patient and a control share it',
+        age: 'years, drawn; a patient and a control share it',
+      },
+    },
+    subjects,
+    request.onProgress,
+    request.signal,
+  );
+  const people = drawPeople(subjects, Random.seeded(seed, 'phantom', 'people'));
+  for (const [index, { group, sex, age }] of people.entries()) {
+    writer.checkStopped();
+    const subject = index + 1;
+    const { t1w, flair, brain, labels, lesion } = makePhantomHead(
+      { seed, subject, ...grid },
+      { group, difficulty },
+    );
+    const row = { source: participantId(subject), sex, age };
+    await writer.add(subject, { row, group, t1w, flair, brain, labels, roi: lesion?.mask });
+  }
+  await writer.close();
+}
+
+/** Patients and controls in equal number (one control more where it is odd), in random order, paired in sex and age. */
+function drawPeople(count: number, random: Random): Person[] {
+  const people: Person[] = [];
+  while (people.length < count) {
+    const sex = random.pick(['F', 'M'] as const);
+    const age = 8 + random.integer(50);
+    people.push({ group: 'control', sex, age });
+    if (people.length < count) people.push({ group: 'fcd', sex, age });
+  }
+  return random.shuffled(people);
+}
+
+const README = `Synthetic heads, drawn by FCD Lens. No person was examined; nothing here is for diagnosis.
+
+Each head has its own proportions, folds, ventricles and tissue signals, in T1w and FLAIR, with partial volume, texture,
+a bias field and Rician noise. Patients have one lesion with signs of focal cortical dysplasia type II: cortex thickened
+by 2 to 4 mm, a smeared grey-white junction, raised FLAIR signal, a lower T1w contrast, and in 40 % a funnel toward the
+ventricle; 1 to 30 ml, mostly frontal. At difficulty 0.5 the FLAIR signal is 10 to 30 % over normal cortex, at 0 twice as
+much, at 1 not at all: there a lesion is normal tissue in the wrong place. A control is drawn by the same generator
+without that step.
+
+sub-*_FLAIR_roi: voxels where the lesion stands at half strength or more and which it alters (cortex, white matter of
+which at least a fifth turns grey, the funnel). derivatives/labels: 23 structures, the anatomy before the lesion, named
+in dseg.tsv. derivatives/masks: the brain, ventricles included, CSF around it excluded.`;

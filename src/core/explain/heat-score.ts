@@ -180,11 +180,11 @@ export function heatScoreOf(
 /** Throws unless the map has a voxel for every cell of its grid and all of them are finite. */
 export function checkMap(heat: Volume, name = 'the class map'): void {
   checkSize(heat, name);
-  const at = heat.data.findIndex((value) => !Number.isFinite(value));
-  if (at >= 0)
-    throw new InputError(
-      `${capital(name)} holds ${heat.data[at]} at voxel (${voxelAt(heat, at).join(', ')}): a map must be finite. The network has probably diverged.`,
-    );
+  for (let at = 0; at < heat.data.length; at++)
+    if (!Number.isFinite(heat.data[at]))
+      throw new InputError(
+        `${capital(name)} holds ${heat.data[at]} at voxel (${voxelAt(heat, at).join(', ')}): a map must be finite. The network has probably diverged.`,
+      );
 }
 
 /** Throws unless the mask lies on the map's grid. */

@@ -94,7 +94,7 @@ export function exceedsNull(score: number | null, summary: NullSummary | undefin
   return score !== null && summary !== undefined && score > summary.p95;
 }
 
-/** File-order indices of a mask's voxels: what {@link scoreRow} reads of other patients' masks, small to keep. */
+/** Ascending file-order indices of a mask's voxels: what {@link scoreRow} reads of other patients' masks, small to keep. */
 export function maskVoxels(mask: Mask): Int32Array {
   let count = 0;
   for (const value of mask.data) if (value !== 0) count++;
@@ -157,6 +157,11 @@ export function scoreRow(input: ScoreRowInput): ScoreRow {
   }
   if (voxels === 0) throw new InputError(`The brain mask of ${id} is empty. Give another mask.`);
   const reference = sum / voxels;
+  for (const mask of masks)
+    if (mask.voxels.length > 0 && mask.voxels[mask.voxels.length - 1] >= heat.data.length)
+      throw new InputError(
+        `The lesion mask of ${mask.id} reaches beyond the grid of the class map of ${id} (${heat.shape.join(' x ')}). Bring all masks to that grid first.`,
+      );
   const against = (mask: Int32Array, whole: boolean): number | null => {
     let heatSum = 0;
     let count = 0;

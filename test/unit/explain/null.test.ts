@@ -129,7 +129,11 @@ describe('the null of one map', () => {
     expect(() => nullScores({ heat, roi, brain, otherMasks: [{ id: 'sub-9', mask: shorter }] })).toThrow(
       /The lesion mask of sub-9 \(3 x 1 x 1\) does not lie on the grid/,
     );
-    expect(nullScores({ heat, roi: elsewhere, brain }).observed).toBe(5 / mean);
+    expect(() => nullScores({ heat, roi: elsewhere, brain })).not.toThrow();
+    const far = { id: 'sub-8', voxels: Int32Array.of(2, 8) };
+    expect(() => scoreRow({ id: 'a', source: 'a', heat, roi, brain, masks: [far] })).toThrow(
+      'The lesion mask of sub-8 reaches beyond the grid of the class map of a (8 x 1 x 1).',
+    );
   });
 });
 

@@ -1,0 +1,99 @@
+// Builds dist/: the kernel modules (AssemblyScript), and the programs (esbuild). `--quiet` says only what went wrong.
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import asc from 'assemblyscript/asc';
+import { microKernels } from '../src/core/engine/wasm/assembly/micro-kernels.mjs';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const engine = join(root, 'dist', 'engine');
+const assembly = join(root, 'src', 'core', 'engine', 'wasm', 'assembly');
+const say = process.argv.includes('--quiet') ? () => {} : console.log;
+
+/** One binary per way of computing; src/core/engine/wasm/modules.ts says which machine can run which. */
+const MODULES = {
+  simd256: { panel: 16, relaxed: true },
+  'simd128-relaxed': { panel: 8, relaxed: true },
+  'simd128-strict': { panel: 8, relaxed: false },
+};
+
+/** Programs, built where their source exists. */
+const PROGRAMS = {
+  'src/core/engine/wasm/worker.ts': 'dist/engine/worker.js',
+  'src/cli/main.ts': 'dist/cli/main.js',
+  'src/compute/main.ts': 'dist/compute/main.js',
+  'scripts/bench/machine.ts': 'dist/bench/machine.js',
+};
+
+await buildModules();
+await buildPrograms();
+
+async function buildModules() {
+  const sources = readdirSync(assembly)
+    .sort()
+    .map((name) => [name, readFileSync(join(assembly, name), 'utf8')]);
+  const compiler = JSON.parse(
+    readFileSync(join(root, 'node_modules/assemblyscript/package.json'), 'utf8'),
+  ).version;
+  const hash = createHash('sha256')
+    .update(JSON.stringify([compiler, MODULES, sources]))
+    .digest('hex');
+  const stamp = join(engine, 'modules.sha256');
+  const built = Object.keys(MODULES).every((name) => existsSync(join(engine, `${name}.wasm`)));
+  if (built && existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return;
+
+  mkdirSync(engine, { recursive: true });
+  for (const [name, module] of Object.entries(MODULES)) {
+    // Each module is compiled from a folder of its own: the sources and its micro-kernels.
+    const folder = join(root, 'dist', 'assembly', name);
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true });
+    for (const [file, text] of sources) if (file.endsWith('.ts')) writeFileSync(join(folder, file), text);
+    writeFileSync(join(folder, 'micro-kernels.ts'), microKernels(module));
+    await compile(join(folder, 'index.ts'), join(engine, `${name}.wasm`), module.relaxed);
+    say(`dist/engine/${name}.wasm`);
+  }
+  writeFileSync(stamp, hash);
+}
+
+async function compile(source, target, relaxed) {
+  const features = ['simd', 'threads', ...(relaxed ? ['relaxed-simd'] : [])];
+  const { error, stderr } = await asc.main([
+    source,
+    ...['--outFile', target, '-O3', '--noAssert', '--runtime', 'stub'],
+    ...features.flatMap((feature) => ['--enable', feature]),
+    ...['--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
+  ]);
+  if (error) throw new Error(`${source} does not compile: ${error.message}\n${stderr}`);
+}
+
+async function buildPrograms() {
+  for (const [source, target] of Object.entries(PROGRAMS)) {
+    if (!existsSync(join(root, source))) continue;
+    const options = {
+      entryPoints: [join(root, source)],
+      outfile: join(root, target),
+      bundle: true,
+      format: 'esm',
+      platform: 'node',
+      target: 'node20',
+      sourcemap: true,
+      legalComments: 'none',
+      logLevel: 'warning',
+      // One copy of tfjs-core, whichever of its files asks for it.
+      mainFields: ['module', 'main'],
+      // CommonJS dependencies call require.
+      banner: {
+        js: "import { createRequire as fcdCreateRequire } from 'node:module'; const require = fcdCreateRequire(import.meta.url);",
+      },
+    };
+    try {
+      await build(options);
+      say(target);
+    } catch {
+      process.exitCode = 1; // esbuild has said why; the other programs are still worth having
+    }
+  }
+}

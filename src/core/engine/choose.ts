@@ -1,0 +1,155 @@
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import * as tf from '@tensorflow/tfjs-core';
+import '@tensorflow/tfjs-backend-cpu';
+import { InputError, messageOf } from '../errors';
+import type { EngineOptions, EngineReport } from './engine';
+import { BACKEND_NAME, WasmBackend } from './wasm/backend';
+import { registerKernels } from './wasm/kernels';
+import { Machine } from './wasm/machine';
+import { MODULES, compileModule, type KernelModule } from './wasm/modules';
+import { selfTest, timeConvolution } from './wasm/self-test';
+
+/** Memory of a trial: 64 MiB. */
+const TRIAL_PAGES = 1024;
+
+interface Trial {
+  readonly module: string;
+  readonly ok: boolean;
+  readonly gflops: number;
+  readonly detail: string;
+  readonly compiled?: WebAssembly.Module;
+}
+
+let open: { readonly machine?: Machine; readonly report: EngineReport } | undefined;
+
+/**
+ * Chooses what computes and makes it tfjs-core's backend: every kernel module that this Node can run is tested against
+ * double precision and timed for a moment, and the fastest correct one is taken. An engine that was open is closed,
+ * and its tensors are lost.
+ */
+export async function openEngine(options: EngineOptions = {}): Promise<EngineReport> {
+  await closeEngine();
+  checkOptions(options);
+  tf.enableProdMode(); // silences tfjs's advice on the console; it checks as much as before
+  if (options.engine === 'cpu') {
+    await tf.setBackend('cpu');
+    const report = {
+      ...common(1),
+      name: 'cpu' as const,
+      reason: "asked for: tfjs's JavaScript kernels",
+      selfTest: [],
+    };
+    open = { report };
+    return report;
+  }
+  const candidates = MODULES.filter((module) => !options.module || module.name === options.module);
+  const trials: Trial[] = [];
+  for (const module of candidates) trials.push(await tryModule(module));
+  const best = trials.filter((trial) => trial.ok).sort((a, b) => b.gflops - a.gflops)[0];
+  if (!best?.compiled) throw new InputError(noModule(options, trials));
+
+  const machine = await Machine.open(best.compiled, options.threads ?? physicalCores());
+  const whole = selfTest(machine);
+  if (!whole.ok) {
+    await machine.close();
+    throw new Error(
+      `The kernel module ${best.module} computes wrongly with ${machine.threads} threads: ${whole.detail}.`,
+    );
+  }
+  registerKernels();
+  tf.registerBackend(BACKEND_NAME, () => new WasmBackend(machine));
+  await tf.setBackend(BACKEND_NAME);
+  const report: EngineReport = {
+    ...common(machine.threads),
+    name: 'wasm',
+    module: best.module,
+    reason: options.module ? `${best.module} was asked for` : reasonFor(best, trials),
+    selfTest: trials.map(({ module, ok, gflops, detail }) => ({ module, ok, gflops, detail })),
+  };
+  open = { machine, report };
+  return report;
+}
+
+/** Stops the threads and forgets the backend; its tensors cannot be used any more. */
+export async function closeEngine(): Promise<void> {
+  const closing = open;
+  open = undefined;
+  if (!closing?.machine) return;
+  tf.removeBackend(BACKEND_NAME);
+  await closing.machine.close();
+}
+
+/** The engine that is open. */
+export function currentEngine(): EngineReport | undefined {
+  return open?.report;
+}
+
+/** Bytes of the engine's memory: given to tensors, and grown to. Undefined where tfjs's own backend computes. */
+export function engineMemory(): { readonly inUse: number; readonly reserved: number } | undefined {
+  const heap = open?.machine?.heap;
+  return heap && { inUse: heap.bytesInUse, reserved: heap.bytesReserved };
+}
+
+function common(threads: number): { threads: number; node: string } {
+  return { threads, node: process.version };
+}
+
+function checkOptions({ engine, module, threads }: EngineOptions): void {
+  if (module && engine === 'cpu')
+    throw new InputError(`The engine "cpu" has no kernel module "${module}". Leave out one of the two.`);
+  if (module && !MODULES.some(({ name }) => name === module))
+    throw new InputError(
+      `There is no kernel module "${module}"; choose one of ${MODULES.map(({ name }) => name).join(', ')}.`,
+    );
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 256))
+    throw new InputError(`threads must be a whole number from 1 to 256, not ${threads}.`);
+}
+
+async function tryModule(module: KernelModule): Promise<Trial> {
+  const failed = { module: module.name, ok: false, gflops: 0 };
+  let machine: Machine | undefined;
+  try {
+    const result = compileModule(module);
+    if ('reason' in result) return { ...failed, detail: result.reason };
+    machine = await Machine.open(result.compiled, 1, TRIAL_PAGES);
+    const test = selfTest(machine);
+    if (!test.ok) return { ...failed, detail: test.detail };
+    const gflops = Math.round(timeConvolution(machine) * 10) / 10;
+    return { module: module.name, ok: true, gflops, detail: test.detail, compiled: result.compiled };
+  } catch (error) {
+    return { ...failed, detail: messageOf(error) };
+  } finally {
+    await machine?.close();
+  }
+}
+
+function reasonFor(best: Trial, trials: readonly Trial[]): string {
+  const others = trials.filter((trial) => trial !== best);
+  const said = others.map((t) => (t.ok ? `${t.module} ${t.gflops}` : `${t.module} not usable: ${t.detail}`));
+  return `fastest correct kernels on one thread: ${best.module} ${best.gflops} GFLOP/s (${said.join('; ')})`;
+}
+
+function noModule(options: EngineOptions, trials: readonly Trial[]): string {
+  const said = trials.map(({ module, detail }) => `${module}: ${detail}`).join('; ');
+  const asked = options.module
+    ? 'The kernel module that was asked for does not run here'
+    : 'No kernel module runs here';
+  return `${asked} (${said}). Use a newer Node, or engine "cpu", which is slow.`;
+}
+
+/** Cores, counting hyper-threads once, as far as the system says and this process may use them. */
+export function physicalCores(): number {
+  const usable = availableParallelism();
+  const folder = '/sys/devices/system/cpu';
+  if (existsSync(folder)) {
+    const cores = new Set<string>();
+    for (const name of readdirSync(folder)) {
+      const siblings = `${folder}/${name}/topology/thread_siblings_list`;
+      if (/^cpu\d+$/.test(name) && existsSync(siblings)) cores.add(readFileSync(siblings, 'utf8').trim());
+    }
+    if (cores.size > 0) return Math.min(usable, cores.size);
+  }
+  // Elsewhere x64 usually means two hyper-threads per core, and ARM one.
+  return process.arch === 'x64' ? Math.max(1, Math.ceil(usable / 2)) : usable;
+}

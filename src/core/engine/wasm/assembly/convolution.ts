@@ -1,0 +1,363 @@
+// y and dx of a convolution: a direct implicit GEMM. For every tile of 6 result positions a table of addresses says
+// where the 6 inputs of each tap lie (padding points at a row of zeros); the micro-kernel then multiplies through it.
+// Which input a tap reads is told by three tables, one per axis, that the caller made (gather-axis.ts): so stride,
+// padding and dilation per axis, and the gradient of a strided convolution, are the same code.
+import { PANEL, ROWS, gatherGemm } from './micro-kernels';
+import { ceilDivide, claim, smaller } from './work';
+
+/** Filled by convolution.ts of the engine, field by field, 4 bytes each. Sizes in bytes where a name says so. */
+@unmanaged class GatherJob {
+  counter: usize;
+  source: usize;
+  packed: usize;
+  result: usize;
+  /** A row of zeros, as long as a source voxel. */
+  zeros: usize;
+  /** Where the results of positions that do not exist go. */
+  sink: usize;
+  /** Per thread: the tile table, then a tile for a panel that is only partly there. */
+  scratch: usize;
+  scratchBytes: usize;
+  batch: i32;
+  sourceBytes: usize; // of one sample
+  depth: i32; // the result's grid
+  height: i32;
+  width: i32;
+  channels: i32; // of the result
+  k: i32; // floats read per tap
+  /** Taps of the whole kernel, as packed. */
+  taps: i32;
+  axisD: usize;
+  axisH: usize;
+  axisW: usize;
+  tilesPerChunk: i32;
+  panelGroups: i32;
+}
+
+/**
+ * What one axis reads, made by gather-axis.ts. Positions are visited in `step` classes (0, step, 2 step ... then 1,
+ * 1 + step ...), because the taps that can meet a position of a strided gradient depend on its class alone.
+ */
+@unmanaged class GatherAxis {
+  step: i32;
+  /** Most taps that a class has: the pitch of the tables. */
+  pitch: i32;
+  /** Words from here to: [class] number of taps. */
+  counts: i32;
+  /** ... to: [class][j] index of the tap along this axis, times the taps of the inner axes. */
+  tapIndex: i32;
+  /** ... to: [class][j] byte distance from the first tap's input. */
+  deltas: i32;
+  /** ... to: [position][j] byte offset of the input or -1 in the padding. */
+  offsets: i32;
+  /** ... to: [position] 1 where no tap lies in the padding. */
+  interior: i32;
+}
+
+// @ts-ignore: decorator
+@inline function word(axis: GatherAxis, table: i32, index: i32): i32 {
+  return load<i32>(changetype<usize>(axis) + (<usize>(table + index) << 2));
+}
+
+// @ts-ignore: decorator
+@inline function positionsOfClass(size: i32, step: i32, start: i32): i32 {
+  return start < size ? (size - start - 1) / step + 1 : 0;
+}
+
+const ENTRY: usize = 32;
+const COUNT_AT: usize = 28;
+
+export function convolution(thread: i32, threads: i32, at: usize): void {
+  const job = changetype<GatherJob>(at);
+  const axisD = changetype<GatherAxis>(job.axisD);
+  const axisH = changetype<GatherAxis>(job.axisH);
+  const axisW = changetype<GatherAxis>(job.axisW);
+  const panels = ceilDivide(job.channels, PANEL);
+  const fullPanels = job.channels / PANEL;
+  const tapBytes = <usize>(job.k * PANEL * 4);
+  const panelBytes = <usize>job.taps * tapBytes;
+  const pitch = ENTRY * <usize>(1 + axisD.pitch * axisH.pitch * axisW.pitch);
+  const table = job.scratch + <usize>thread * job.scratchBytes;
+  const positions = table + <usize>job.tilesPerChunk * pitch;
+  const partTile = positions + 256;
+  const chunk = job.tilesPerChunk * ROWS;
+
+  // Chunks of the largest class; smaller classes leave some of theirs empty.
+  const largest = job.batch * positionsOfClass(job.depth, axisD.step, 0) * positionsOfClass(job.height, axisH.step, 0) * positionsOfClass(job.width, axisW.step, 0);
+  const chunks = ceilDivide(largest, chunk);
+  const classes = axisD.step * axisH.step * axisW.step;
+  const jobs = chunks * classes * job.panelGroups;
+
+  for (;;) {
+    const index = claim(job.counter);
+    if (index >= jobs) return;
+    const group = index % job.panelGroups;
+    const place = index / job.panelGroups;
+    const kind = place % classes;
+    const first = (place / classes) * chunk;
+    const classD = kind / (axisH.step * axisW.step);
+    const classH = (kind / axisW.step) % axisH.step;
+    const classW = kind % axisW.step;
+    const countD = positionsOfClass(job.depth, axisD.step, classD);
+    const countH = positionsOfClass(job.height, axisH.step, classH);
+    const countW = positionsOfClass(job.width, axisW.step, classW);
+    const total = job.batch * countD * countH * countW;
+    if (first >= total) continue;
+    const tiles = smaller(job.tilesPerChunk, ceilDivide(total - first, ROWS));
+
+    let w = first % countW;
+    let rest = first / countW;
+    let h = rest % countH;
+    rest /= countH;
+    let d = rest % countD;
+    let n = rest / countD;
+    let left = total - first;
+    for (let t = 0; t < tiles; t++) {
+      const head = table + <usize>t * pitch;
+      let inside = left >= ROWS;
+      for (let i = 0; i < ROWS; i++) {
+        const slot = positions + <usize>(i << 4);
+        if (left <= 0) {
+          store<u32>(head + <usize>(i << 2), <u32>job.sink);
+          store<u32>(slot, 0);
+          continue;
+        }
+        left--;
+        const pd = classD + d * axisD.step;
+        const ph = classH + h * axisH.step;
+        const pw = classW + w * axisW.step;
+        const flat = ((n * job.depth + pd) * job.height + ph) * job.width + pw;
+        store<u32>(head + <usize>(i << 2), <u32>(job.result + <usize>flat * <usize>(job.channels * 4)));
+        store<u32>(slot, <u32>(job.source + <usize>n * job.sourceBytes));
+        store<i32>(slot, pd * axisD.pitch, 4);
+        store<i32>(slot, ph * axisH.pitch, 8);
+        store<i32>(slot, pw * axisW.pitch, 12);
+        inside = inside && (word(axisD, axisD.interior, pd) & word(axisH, axisH.interior, ph) & word(axisW, axisW.interior, pw)) != 0;
+        if (++w == countW) {
+          w = 0;
+          if (++h == countH) {
+            h = 0;
+            if (++d == countD) {
+              d = 0;
+              n++;
+            }
+          }
+        }
+      }
+      if (inside) fillInside(head, positions, axisD, axisH, axisW, classD, classH, classW, tapBytes);
+      else fillChecked(head, positions, axisD, axisH, axisW, classD, classH, classW, tapBytes, <u32>job.zeros);
+    }
+
+    const from = (panels * group) / job.panelGroups;
+    const to = (panels * (group + 1)) / job.panelGroups;
+    for (let panel = from; panel < to; panel++) {
+      const weights = job.packed + <usize>panel * panelBytes;
+      const column = <usize>(panel * PANEL * 4);
+      if (panel < fullPanels) gatherGemm(tiles, table, pitch, job.k, weights, column);
+      else partPanel(tiles, table, pitch, job.k, weights, column, partTile, job.channels - panel * PANEL);
+    }
+  }
+}
+
+/** All six positions away from the padding: every tap's addresses are the first tap's plus one distance. */
+function fillInside(head: usize, positions: usize, axisD: GatherAxis, axisH: GatherAxis, axisW: GatherAxis, classD: i32, classH: i32, classW: i32, tapBytes: usize): void {
+  const countD = word(axisD, axisD.counts, classD);
+  const countH = word(axisH, axisH.counts, classH);
+  const countW = word(axisW, axisW.counts, classW);
+  store<i32>(head, countD * countH * countW, COUNT_AT);
+  let entry = head + ENTRY;
+  if (countD * countH * countW == 0) return;
+  for (let i = 0; i < ROWS; i++) {
+    const slot = positions + <usize>(i << 4);
+    const first = load<i32>(slot) + word(axisD, axisD.offsets, load<i32>(slot, 4)) + word(axisH, axisH.offsets, load<i32>(slot, 8)) + word(axisW, axisW.offsets, load<i32>(slot, 12));
+    store<i32>(positions + <usize>(i << 2), first, 128);
+  }
+  const low = v128.load(positions, 128);
+  const high = i32x4.replace_lane(v128.load64_zero(positions, 144), 3, 0);
+  for (let a = 0; a < countD; a++) {
+    const indexD = word(axisD, axisD.tapIndex, classD * axisD.pitch + a);
+    const deltaD = word(axisD, axisD.deltas, classD * axisD.pitch + a);
+    for (let b = 0; b < countH; b++) {
+      const indexH = indexD + word(axisH, axisH.tapIndex, classH * axisH.pitch + b);
+      const deltaH = deltaD + word(axisH, axisH.deltas, classH * axisH.pitch + b);
+      for (let c = 0; c < countW; c++) {
+        const index = indexH + word(axisW, axisW.tapIndex, classW * axisW.pitch + c);
+        const delta = i32x4.splat(deltaH + word(axisW, axisW.deltas, classW * axisW.pitch + c));
+        v128.store(entry, i32x4.add(low, delta));
+        v128.store(entry, i32x4.replace_lane(i32x4.add(high, delta), 3, <i32>(<usize>index * tapBytes)), 16);
+        entry += ENTRY;
+      }
+    }
+  }
+}
+
+/** Some positions touch the padding (or do not exist): address by address, and taps that are all padding are left out. */
+function fillChecked(head: usize, positions: usize, axisD: GatherAxis, axisH: GatherAxis, axisW: GatherAxis, classD: i32, classH: i32, classW: i32, tapBytes: usize, zeros: u32): void {
+  const countD = word(axisD, axisD.counts, classD);
+  const countH = word(axisH, axisH.counts, classH);
+  const countW = word(axisW, axisW.counts, classW);
+  let entry = head + ENTRY;
+  let taps = 0;
+  for (let a = 0; a < countD; a++) {
+    for (let b = 0; b < countH; b++) {
+      // Per position: where its row of inputs begins for this (a, b), or 0 where that row is padding.
+      let any = false;
+      for (let i = 0; i < ROWS; i++) {
+        const slot = positions + <usize>(i << 4);
+        const sample = load<u32>(slot);
+        let row: u32 = 0;
+        if (sample != 0) {
+          const offsetD = word(axisD, axisD.offsets, load<i32>(slot, 4) + a);
+          const offsetH = word(axisH, axisH.offsets, load<i32>(slot, 8) + b);
+          if ((offsetD | offsetH) >= 0) {
+            row = sample + <u32>offsetD + <u32>offsetH;
+            any = true;
+          }
+        }
+        store<u32>(positions + <usize>(i << 2), row, 128);
+      }
+      if (!any) continue;
+      const index = word(axisD, axisD.tapIndex, classD * axisD.pitch + a) + word(axisH, axisH.tapIndex, classH * axisH.pitch + b);
+      for (let c = 0; c < countW; c++) {
+        let used = false;
+        for (let i = 0; i < ROWS; i++) {
+          const row = load<u32>(positions + <usize>(i << 2), 128);
+          let address = zeros;
+          if (row != 0) {
+            const offsetW = word(axisW, axisW.offsets, load<i32>(positions + <usize>(i << 4), 12) + c);
+            if (offsetW >= 0) {
+              address = row + <u32>offsetW;
+              used = true;
+            }
+          }
+          store<u32>(entry + <usize>(i << 2), address);
+        }
+        if (!used) continue;
+        store<u32>(entry, <u32>(<usize>(index + word(axisW, axisW.tapIndex, classW * axisW.pitch + c)) * tapBytes), COUNT_AT);
+        entry += ENTRY;
+        taps++;
+      }
+    }
+  }
+  store<i32>(head, taps, COUNT_AT);
+}
+
+/** The last panel when channels are no multiple of its width: computed aside, and only the lanes that exist copied. */
+function partPanel(tiles: i32, table: usize, pitch: usize, k: i32, weights: usize, column: usize, tile: usize, lanes: i32): void {
+  const keep = tile + <usize>(ROWS * PANEL * 4);
+  for (let t = 0; t < tiles; t++) {
+    const head = table + <usize>t * pitch;
+    for (let i = 0; i < ROWS; i++) {
+      store<u32>(keep + <usize>(i << 2), load<u32>(head + <usize>(i << 2)));
+      store<u32>(head + <usize>(i << 2), <u32>(tile + <usize>(i * PANEL * 4)));
+    }
+    gatherGemm(1, head, pitch, k, weights, 0);
+    for (let i = 0; i < ROWS; i++) {
+      const result = load<u32>(keep + <usize>(i << 2));
+      store<u32>(head + <usize>(i << 2), result);
+      for (let lane = 0; lane < lanes; lane++)
+        store<f32>(<usize>result + column + <usize>(lane << 2), load<f32>(tile + <usize>((i * PANEL + lane) << 2)));
+    }
+  }
+}
+
+@unmanaged class PackJob {
+  counter: usize;
+  filter: usize; // [taps][rows][columns]
+  packed: usize; // [panel][taps][k][PANEL]
+  taps: i32;
+  rows: i32;
+  columns: i32;
+}
+
+/** Filter -> panels for y: k runs over the filter's rows (input channels), lanes over its columns (output channels). */
+export function packFilter(thread: i32, threads: i32, at: usize): void {
+  const job = changetype<PackJob>(at);
+  const panels = ceilDivide(job.columns, PANEL);
+  for (;;) {
+    const index = claim(job.counter);
+    if (index >= job.taps * panels) return;
+    const tap = index % job.taps;
+    const panel = index / job.taps;
+    let to = job.packed + <usize>index * <usize>(job.rows * PANEL * 4);
+    let from = job.filter + (<usize>(tap * job.rows) * <usize>job.columns + <usize>(panel * PANEL)) * 4;
+    const lanes = smaller(PANEL, job.columns - panel * PANEL);
+    for (let row = 0; row < job.rows; row++) {
+      if (lanes == PANEL) {
+        for (let lane = 0; lane < PANEL; lane += 4) v128.store(to + <usize>(lane << 2), v128.load(from + <usize>(lane << 2)));
+      } else {
+        for (let lane = 0; lane < PANEL; lane++)
+          store<f32>(to + <usize>(lane << 2), lane < lanes ? load<f32>(from + <usize>(lane << 2)) : 0);
+      }
+      to += <usize>(PANEL * 4);
+      from += <usize>(job.columns * 4);
+    }
+  }
+}
+
+/** Filter -> panels for dx: k runs over the filter's columns (output channels), lanes over its rows (input channels). */
+export function packFilterTransposed(thread: i32, threads: i32, at: usize): void {
+  const job = changetype<PackJob>(at);
+  const panels = ceilDivide(job.rows, PANEL);
+  const pitch = <usize>(job.columns * 4);
+  for (;;) {
+    const index = claim(job.counter);
+    if (index >= job.taps * panels) return;
+    const tap = index % job.taps;
+    const panel = index / job.taps;
+    const to = job.packed + <usize>index * <usize>(job.columns * PANEL * 4);
+    const from = job.filter + (<usize>(tap * job.rows) + <usize>(panel * PANEL)) * pitch;
+    const lanes = smaller(PANEL, job.rows - panel * PANEL);
+    for (let lane = 0; lane < PANEL; lane += 4) {
+      let column = 0;
+      if (lane + 4 <= lanes)
+        for (; column + 4 <= job.columns; column += 4)
+          transpose4x4(from + <usize>lane * pitch + <usize>(column << 2), pitch, to + <usize>((column * PANEL + lane) << 2), <usize>(PANEL * 4));
+      for (; column < job.columns; column++)
+        for (let l = lane; l < lane + 4; l++)
+          store<f32>(to + <usize>((column * PANEL + l) << 2), l < lanes ? load<f32>(from + <usize>l * pitch + <usize>(column << 2)) : 0);
+    }
+  }
+}
+
+function transpose4x4(from: usize, fromPitch: usize, to: usize, toPitch: usize): void {
+  const r0 = v128.load(from);
+  const r1 = v128.load(from + fromPitch);
+  const r2 = v128.load(from + 2 * fromPitch);
+  const r3 = v128.load(from + 3 * fromPitch);
+  const low01 = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5);
+  const high01 = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7);
+  const low23 = v128.shuffle<f32>(r2, r3, 0, 4, 1, 5);
+  const high23 = v128.shuffle<f32>(r2, r3, 2, 6, 3, 7);
+  v128.store(to, v128.shuffle<f64>(low01, low23, 0, 2));
+  v128.store(to + toPitch, v128.shuffle<f64>(low01, low23, 1, 3));
+  v128.store(to + 2 * toPitch, v128.shuffle<f64>(high01, high23, 0, 2));
+  v128.store(to + 3 * toPitch, v128.shuffle<f64>(high01, high23, 1, 3));
+}
+
+@unmanaged class PadRowsJob {
+  counter: usize;
+  source: usize;
+  padded: usize;
+  rows: i32;
+  rowBytes: usize;
+  padBytes: usize; // on either side
+}
+
+/** Copies every row of voxels with zeros on either side, so that a stem's taps along a row become one run of floats. */
+export function padRows(thread: i32, threads: i32, at: usize): void {
+  const job = changetype<PadRowsJob>(at);
+  const rowsPerClaim = 64;
+  const pitch = job.rowBytes + 2 * job.padBytes;
+  for (;;) {
+    const first = claim(job.counter) * rowsPerClaim;
+    if (first >= job.rows) return;
+    const last = smaller(first + rowsPerClaim, job.rows);
+    for (let row = first; row < last; row++) {
+      const to = job.padded + <usize>row * pitch;
+      memory.fill(to, 0, job.padBytes);
+      memory.copy(to + job.padBytes, job.source + <usize>row * job.rowBytes, job.rowBytes);
+      memory.fill(to + job.padBytes + job.rowBytes, 0, job.padBytes);
+    }
+  }
+}

@@ -3,8 +3,8 @@ import { relative, sep } from 'node:path';
 import type { Case } from './cohort';
 
 /**
- * sha256 (hex) over ids, groups, sources and the names (relative to the root) and sizes of the files. The order of the
- * cases and the place of the cohort on the disk do not matter.
+ * sha256 (hex) over ids, groups, sources and the names (relative to the root) and sizes of the files. The place of
+ * the cohort on the disk does not matter; the cases come sorted by participant id.
  */
 export function fingerprintOf(
   root: string,
@@ -17,5 +17,5 @@ export function fingerprintOf(
     );
     return JSON.stringify([one.participantId, one.group, one.source, files]);
   });
-  return createHash('sha256').update(lines.sort().join('\n')).digest('hex');
+  return createHash('sha256').update(lines.join('\n')).digest('hex');
 }

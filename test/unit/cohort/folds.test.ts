@@ -90,6 +90,20 @@ describe('stratified folds', () => {
     );
   });
 
+  it('have both groups everywhere even if only a small source with both makes it possible', () => {
+    const cases = [
+      ...people(4, 4).map((one) => ({ ...one, source: `all ${one.group}` })),
+      person('m0', 'control', 'mixed'),
+      person('m1', 'fcd', 'mixed'),
+    ];
+    for (let seed = 0; seed < 5; seed++)
+      expect(
+        stratifiedFolds(cases, 2, seed)
+          .map(({ test }) => test.length)
+          .sort(),
+      ).toEqual([2, 8]);
+  });
+
   it('keep the twins of a head together and the folds even: 32 heads with 2 healthy and 2 planted copies, 4 folds', () => {
     const cases = Array.from({ length: 32 }, (_, head) =>
       [0, 1, 2, 3].map((copy) => person(`h${head}-${copy}`, copy < 2 ? 'control' : 'fcd', `h${head}`)),

@@ -162,23 +162,20 @@ class Machine {
 
   text(length: number): string {
     const from = this.need(length);
-    return this.decode(this.bytes.subarray(from, from + length));
+    try {
+      return utf8.decode(this.bytes.subarray(from, from + length));
+    } catch {
+      return this.refuse('it has a text that is not UTF-8');
+    }
   }
 
+  /** A line of the textual opcodes, in Latin-1 (all but UNICODE is ASCII). */
   line(): string {
     const end = this.bytes.indexOf(0x0a, this.at);
     const length = (end === -1 ? this.bytes.length : end) - this.at;
     if (length > LONGEST_LINE) this.refuse(`it has a line of more than ${LONGEST_LINE} bytes`);
     const from = this.need(length + 1);
-    return this.decode(this.bytes.subarray(from, from + length));
-  }
-
-  private decode(bytes: Uint8Array): string {
-    try {
-      return utf8.decode(bytes);
-    } catch {
-      return this.refuse('it has a text that is not UTF-8');
-    }
+    return Buffer.from(this.bytes.buffer, this.bytes.byteOffset + from, length).toString('latin1');
   }
 
   /** Two's complement, little-endian. */
@@ -350,7 +347,7 @@ const OPCODES: readonly (Act | undefined)[] = (() => {
   on('X', (m) => m.push(m.text(m.uint32())));
   on(0x8c, (m) => m.push(m.text(m.uint8())));
   on(0x8d, (m) => m.push(m.text(m.uint64())));
-  on('V', (m) => m.push(unescaped(m.line())));
+  on('V', (m) => m.push(unescaped(m, m.line())));
   // Strings of Python 2: bytes, but names in state dicts are text all the same.
   on('T', (m) => m.push(m.text(m.uint32())));
   on('U', (m) => m.push(m.text(m.uint8())));
@@ -431,9 +428,13 @@ function floatOf(machine: Machine, text: string): number {
   return Number(text);
 }
 
-/** Protocol 0 writes a text on one line, with \uXXXX for what would break it. */
-function unescaped(text: string): string {
-  return text.replace(/\\u([0-9a-f]{4})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
+/** Protocol 0 writes a text as one line of Latin-1, with \uXXXX and \UXXXXXXXX for all that does not fit in. */
+function unescaped(machine: Machine, text: string): string {
+  return text.replace(/\\u([0-9a-f]{4})|\\U([0-9a-f]{8})/g, (_, short?: string, long?: string) => {
+    const code = parseInt(short ?? long ?? '', 16);
+    if (code > 0x10ffff) machine.refuse(`\\U${long ?? ''} is no character`);
+    return String.fromCodePoint(code);
+  });
 }
 
 function quote(text: string): string {

@@ -26,7 +26,7 @@ export async function readWeights(path: string): Promise<TensorFile> {
 export async function readWeightsFrom(source: ByteSource): Promise<TensorFile> {
   if (source.size === 0) throw new InputError(`${source.name} is empty. Copy or download it again.`);
   const head = await source.read(0, Math.min(source.size, 64));
-  const start = new TextDecoder('latin1').decode(head);
+  const start = Buffer.from(head).toString('latin1');
   // Byte 8 of a zip archive is a packing method, of a legacy file part of the magic number: never a brace.
   if (start[8] === '{') return readSafetensors(source);
   if (start.startsWith('PK\x03\x04')) return readTorchZip(source);

@@ -95,14 +95,17 @@ export interface PredictionRow {
   readonly yPred: 0 | 1;
 }
 
-/** A row of heatscores.csv; `score` is empty where the map is zero everywhere (then a flag says so). */
+/** A row of heatscores.csv; `score` is empty where it does not exist (then a flag says why). */
 export interface HeatScoreRow {
   readonly participantId: string;
   readonly fold: number;
+  readonly layer: string;
+  readonly method: string;
+  readonly align: string;
   readonly variant: string;
   readonly score: number | null;
   readonly inRoiMean: number;
-  readonly referenceMean: number;
+  readonly referenceMean: number | null;
   readonly roiVoxels: number;
   readonly flags: readonly string[];
 }

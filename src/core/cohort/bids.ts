@@ -26,7 +26,7 @@ const CHOICE_RULE: Readonly<Record<string, string>> = {
 const FILE_RULE = 'the lowest run, then the fewest entities, then the first by name, .nii.gz before .nii';
 
 /**
- * Reads a BIDS directory: participants.tsv (participant_id, group, optional source, sex, age) and the anat folders, with or
+ * Reads a BIDS directory: participants.tsv (participant_id, group, optional source, twin, sex, age) and the anat folders, with or
  * without sessions; brain masks and label maps from derivatives/masks and derivatives/labels. Throws an InputError where
  * there is no such directory or nobody in it has a group; everything else that is odd is a finding.
  * @param root absolute path

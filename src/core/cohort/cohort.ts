@@ -19,6 +19,8 @@ export interface Case {
   readonly group: Group;
   /** The head this case stems from. Folds, resampling and tests go by source: planted twins and copies share one. */
   readonly source: string;
+  /** Shared by the versions of one head copy with and without a planted lesion: training can batch them together. */
+  readonly twin?: string;
   /** Absolute paths. Only images that are there and begin like a NIfTI file. */
   readonly images: Readonly<Partial<Record<Contrast, string>>>;
   /** Lesion mask, absolute path, and the contrast on whose grid it was drawn. Controls have none. */

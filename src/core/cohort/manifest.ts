@@ -13,7 +13,7 @@ import { readTable, type Table, type TableRow } from './table';
 
 const FILE_COLUMNS = ['t1w', 'flair', 'roi', 'brain', 'labels'] as const;
 type FileColumn = (typeof FILE_COLUMNS)[number];
-const COLUMNS = ['participant_id', 'group', 'source', 'sex', 'age', 'roi_on', ...FILE_COLUMNS];
+const COLUMNS = ['participant_id', 'group', 'source', 'twin', 'sex', 'age', 'roi_on', ...FILE_COLUMNS];
 const COLUMN_OF: Readonly<Record<Contrast, FileColumn>> = { T1w: 't1w', FLAIR: 'flair' };
 
 interface ManifestLine {
@@ -25,7 +25,7 @@ interface ManifestLine {
 
 /**
  * Reads a .csv or .tsv with a line for each case: participant_id, group, t1w and/or flair, and optionally roi, roi_on
- * (T1w or FLAIR: on which the mask was drawn), brain, labels, source, sex, age. Paths are absolute or relative to the
+ * (T1w or FLAIR: on which the mask was drawn), brain, labels, source, twin, sex, age. Paths are absolute or relative to the
  * manifest. A table that contradicts itself (missing columns, unknown groups, ids that occur twice) is an InputError that
  * names every line in question; files that are not there are findings.
  * @param path absolute path of the manifest

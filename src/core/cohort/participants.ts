@@ -6,15 +6,15 @@ import { grouped } from './grouped';
 import { readTable, type Table, type TableRow } from './table';
 
 /** The part of a case that a table tells; images are found elsewhere. */
-export type Person = Pick<Case, 'participantId' | 'group' | 'source' | 'sex' | 'age'>;
+export type Person = Pick<Case, 'participantId' | 'group' | 'source' | 'twin' | 'sex' | 'age'>;
 
 /** A person and their 1-based line in the table. */
 export interface Participant extends Person {
   readonly line: number;
 }
 
-export function personOf({ participantId, group, source, sex, age }: Participant): Person {
-  return { participantId, group, source, sex, age };
+export function personOf({ participantId, group, source, twin, sex, age }: Participant): Person {
+  return { participantId, group, source, twin, sex, age };
 }
 
 /** Columns of ages at scan that are understood, the first one present counts. Ages at onset or at surgery never do. */
@@ -82,7 +82,8 @@ export function participantOf(
   const ageColumn = AGE_COLUMNS.find((column) => table.columns.includes(column));
   const age = ageColumn === undefined ? undefined : numberOf(row.cell(ageColumn));
   const sex = sexOf(row.cell('sex'));
-  return { participantId, group, source: row.cell('source') ?? participantId, sex, age, line: row.line };
+  const source = row.cell('source') ?? participantId;
+  return { participantId, group, source, twin: row.cell('twin'), sex, age, line: row.line };
 }
 
 /** The age column of a table and, where participants.json (if there is one) lists them, the meaning of its classes. */

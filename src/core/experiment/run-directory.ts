@@ -1,0 +1,158 @@
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  truncateSync,
+} from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import {
+  parseEvents,
+  runSchema,
+  type HeatScoreRow,
+  type PredictionRow,
+  type RunEvent,
+  type RunRecord,
+} from '../../protocol/run';
+import { InputError, messageOf } from '../errors';
+import { writeJson, writeWhole } from '../files/whole';
+
+type EventBody = RunEvent extends infer E ? (E extends RunEvent ? Omit<E, 'time'> : never) : never;
+
+/** A run's directory: the truth about the run, readable while it is written. */
+export class RunDirectory {
+  private mended = false;
+
+  constructor(readonly path: string) {}
+
+  get recordPath(): string {
+    return join(this.path, 'run.json');
+  }
+
+  checkpoint(kind: 'last' | 'best'): string {
+    return join(this.path, 'checkpoints', kind, 'model.safetensors');
+  }
+
+  cam(participantId: string, map: string): string {
+    return join(this.path, 'cams', `${participantId}_${map}.safetensors`);
+  }
+
+  /** Whether a file of the run is there. */
+  has(path: string): boolean {
+    return existsSync(path);
+  }
+
+  get exists(): boolean {
+    return existsSync(this.recordPath);
+  }
+
+  /** Makes the directory and its run.json. @throws InputError when a run is there already */
+  async begin(record: RunRecord): Promise<void> {
+    if (this.exists)
+      throw new InputError(
+        `${this.path} holds a run already. Give another --out, or go on with it: fcd train --resume ${this.path}.`,
+      );
+    await mkdir(this.path, { recursive: true });
+    await writeJson(this.recordPath, record);
+  }
+
+  async record(): Promise<RunRecord> {
+    return readRunRecord(this.recordPath);
+  }
+
+  /** Appends an event. A line that a crash tore is cut off first, so that lines stay whole. */
+  append(event: EventBody): void {
+    const path = join(this.path, 'events.jsonl');
+    if (!this.mended) mendLastLine(path);
+    this.mended = true;
+    appendFileSync(path, JSON.stringify({ time: new Date().toISOString(), ...event }) + '\n');
+  }
+
+  /** Pushes the events to the disk; called when something happened that must not be lost. */
+  sync(): void {
+    const handle = openSync(join(this.path, 'events.jsonl'), 'r');
+    try {
+      fsyncSync(handle);
+    } finally {
+      closeSync(handle);
+    }
+  }
+
+  events(): RunEvent[] {
+    const path = join(this.path, 'events.jsonl');
+    return existsSync(path) ? parseEvents(readFileSync(path, 'utf8')) : [];
+  }
+
+  async writePredictions(rows: readonly PredictionRow[]): Promise<void> {
+    await writeWhole(join(this.path, 'predictions.csv'), predictionsCsv(rows));
+  }
+
+  async writeHeatScores(rows: readonly HeatScoreRow[]): Promise<void> {
+    await writeWhole(join(this.path, 'heatscores.csv'), heatScoresCsv(rows));
+  }
+}
+
+/** Reads and checks a run.json. */
+export async function readRunRecord(path: string): Promise<RunRecord> {
+  let value: unknown;
+  try {
+    value = JSON.parse(await readFile(path, 'utf8'));
+  } catch (error) {
+    throw new InputError(`${path} cannot be read as a run: ${messageOf(error)}. Give a run directory.`);
+  }
+  const result = v.safeParse(runSchema, value);
+  if (result.success) return result.output;
+  const issue = result.issues[0];
+  throw new InputError(`${path}: field "${v.getDotPath(issue) ?? '?'}" is not valid: ${issue.message}.`);
+}
+
+export function predictionsCsv(rows: readonly PredictionRow[]): string {
+  const lines = rows.map((row) =>
+    [
+      row.participantId,
+      row.source,
+      row.fold,
+      row.seed,
+      row.yTrue,
+      row.logits[0],
+      row.logits[1],
+      row.pFcd,
+      row.yPred,
+    ].join(','),
+  );
+  return ['participant_id,source,fold,seed,y_true,logit_control,logit_fcd,p_fcd,y_pred', ...lines, ''].join(
+    '\n',
+  );
+}
+
+export function heatScoresCsv(rows: readonly HeatScoreRow[]): string {
+  const lines = rows.map((row) =>
+    [
+      row.participantId,
+      row.fold,
+      row.layer,
+      row.method,
+      row.align,
+      row.variant,
+      row.score ?? '',
+      row.inRoiMean,
+      row.referenceMean ?? '',
+      row.roiVoxels,
+      row.flags.join(';'),
+    ].join(','),
+  );
+  const header =
+    'participant_id,fold,layer,method,align,variant,score,in_roi_mean,reference_mean,roi_voxels,flags';
+  return [header, ...lines, ''].join('\n');
+}
+
+function mendLastLine(path: string): void {
+  if (!existsSync(path)) return;
+  const text = readFileSync(path);
+  if (text.length === 0 || text[text.length - 1] === 10) return;
+  truncateSync(path, text.lastIndexOf(10) + 1);
+}

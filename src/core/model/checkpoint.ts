@@ -1,0 +1,148 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { InputError } from '../errors';
+import { matchTensors, type LoadReport } from '../weights/load-report';
+import { readWeights } from '../weights/read-weights';
+import { writeSafetensors } from '../weights/safetensors';
+import { toFloat32, type NamedTensor, type TensorFile } from '../weights/tensors';
+import { parseRecipe, type Recipe } from '../volume/recipe';
+import { Network } from './network';
+import { networkSpec, parseNetworkSpec, type NetworkSpec } from './spec';
+import type { BorderTensor } from './weights-of-network';
+
+/** What a checkpoint says of itself beyond its tensors. */
+export interface CheckpointMeta {
+  readonly spec: NetworkSpec;
+  /** How images were prepared in training; predict and explain repeat it. Absent for imported weights. */
+  readonly recipe?: Recipe;
+  readonly modality?: 'T1w' | 'FLAIR' | 'T1w+FLAIR';
+  /** Ids of the sources (heads) these weights have seen. */
+  readonly seen?: readonly string[];
+}
+
+/** Our key in the file's metadata. */
+const KEY = 'fcd-lens';
+const SCHEMA = 1;
+
+/**
+ * Writes a network as safetensors with PyTorch's names and layouts, so that PyTorch loads it too. `beside` are further
+ * tensors (optimiser moments), `state` further metadata (where a run stood).
+ */
+export async function saveNetwork(
+  path: string,
+  network: Network,
+  meta: Omit<CheckpointMeta, 'spec'>,
+  beside: ReadonlyMap<string, BorderTensor> = new Map(),
+  state?: unknown,
+): Promise<void> {
+  const tensors: NamedTensor[] = [];
+  for (const [name, { shape, data }] of [...network.weights.toBorder(), ...beside])
+    tensors.push({ name, shape, dtype: 'F32', data });
+  const metadata: Record<string, string> = {
+    format: 'pt',
+    [KEY]: JSON.stringify({ schema: SCHEMA, spec: network.spec, ...meta }),
+  };
+  if (state !== undefined) metadata.state = JSON.stringify(state);
+  await writeSafetensors(path, tensors, metadata);
+}
+
+export interface LoadedNetwork {
+  readonly network: Network;
+  readonly meta: CheckpointMeta;
+  readonly report: LoadReport;
+  readonly file: TensorFile;
+  readonly path: string;
+}
+
+/**
+ * A network from a file or a run directory (its best checkpoint, else its last). Files of ours say what they are; for
+ * others `given` must name the architecture.
+ * @throws InputError where nothing fits, the architecture is unknown, or it contradicts what the file says
+ */
+export async function loadNetwork(path: string, given: Partial<NetworkSpec>): Promise<LoadedNetwork> {
+  const file = await checkpointPath(path);
+  const weights = await readWeights(file);
+  const meta = checkpointMeta(weights, file);
+  const spec = reconcile(meta?.spec, given, file);
+  const network = new Network(spec, 0);
+  try {
+    const report = loadInto(network, weights);
+    return { network, meta: { ...meta, spec }, report, file: weights, path: file };
+  } catch (error) {
+    network.dispose();
+    throw error;
+  }
+}
+
+/** Copies the tensors of a file into a network; missing or mismatched ones keep their values and are reported. */
+export function loadInto(network: Network, file: TensorFile): LoadReport {
+  const report = matchTensors(network.weights.expected(), file.tensors);
+  for (const [name, source] of Object.entries(report.sources)) {
+    const tensor = file.tensors.get(source);
+    if (!tensor) throw new Error(`The load report names ${source}, which the file does not hold.`);
+    network.weights.setFromBorder(name, toFloat32(tensor));
+  }
+  return report;
+}
+
+/** The file meant by a path: itself, or within a run directory the best checkpoint, else the last. */
+export async function checkpointPath(path: string): Promise<string> {
+  const info = await stat(path).catch(() => undefined);
+  if (!info) throw new InputError(`There is no model at ${path}. Give a checkpoint file or a run directory.`);
+  if (info.isFile()) return path;
+  for (const kind of ['best', 'last']) {
+    const candidate = join(path, 'checkpoints', kind, 'model.safetensors');
+    if ((await stat(candidate).catch(() => undefined))?.isFile()) return candidate;
+  }
+  throw new InputError(
+    `${path} holds no checkpoint (looked for checkpoints/best and checkpoints/last/model.safetensors).`,
+  );
+}
+
+/** What one of our files says of itself; undefined for a file that others wrote. */
+export function checkpointMeta(file: TensorFile, where: string): CheckpointMeta | undefined {
+  const text = file.metadata[KEY];
+  if (text === undefined) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new InputError(`${where}: the metadata "${KEY}" is not JSON; the file is damaged.`);
+  }
+  const record = value as Partial<Record<string, unknown>>;
+  if (record.schema !== SCHEMA)
+    throw new InputError(
+      `${where} has checkpoint schema ${String(record.schema)}; this version reads ${SCHEMA}.`,
+    );
+  const modality = record.modality;
+  if (modality !== undefined && modality !== 'T1w' && modality !== 'FLAIR' && modality !== 'T1w+FLAIR')
+    throw new InputError(`${where}: the modality ${JSON.stringify(modality)} is unknown.`);
+  return {
+    spec: parseNetworkSpec(record.spec, where),
+    recipe: record.recipe === undefined ? undefined : parseRecipe(record.recipe, where),
+    modality,
+    seen: Array.isArray(record.seen) ? record.seen.map(String) : undefined,
+  };
+}
+
+function reconcile(stored: NetworkSpec | undefined, given: Partial<NetworkSpec>, where: string): NetworkSpec {
+  if (!stored) {
+    if (!given.arch)
+      throw new InputError(
+        `${where} does not say which network it is. Add --arch (and --geometry, --shortcut, --width).`,
+      );
+    return networkSpec({ ...given, arch: given.arch });
+  }
+  for (const key of ['arch', 'width', 'inChannels', 'classes'] as const)
+    if (given[key] !== undefined && given[key] !== stored[key])
+      throw new InputError(
+        `${where} is a network with ${key} ${stored[key]}, but ${key} ${given[key]} was asked for.`,
+      );
+  return { ...stored, ...withoutUndefined(given) };
+}
+
+function withoutUndefined(given: Partial<NetworkSpec>): Partial<NetworkSpec> {
+  return Object.fromEntries(
+    Object.entries(given).filter(([, value]) => value !== undefined),
+  ) as Partial<NetworkSpec>;
+}

@@ -1,0 +1,26 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { InputError } from '../errors';
+import { shapeInAxes, toTensorOrder } from '../volume/axes';
+import type { Volume } from '../volume/volume';
+import type { NetworkSpec } from './spec';
+
+/** Prepared channels as the network's input [1, D, H, W, C]; the caller disposes it. */
+export function networkInput(channels: readonly Volume[], spec: NetworkSpec): tf.Tensor5D {
+  const [d, h, w] = shapeInAxes(channels[0].shape, spec.axes);
+  return tf.tensor5d(channelsLast(channels, spec), [1, d, h, w, channels.length]);
+}
+
+/** Channels interleaved, row-major [D, H, W, C]. */
+export function channelsLast(channels: readonly Volume[], spec: NetworkSpec): Float32Array {
+  if (channels.length !== spec.inChannels)
+    throw new InputError(
+      `This network takes ${spec.inChannels} input channel${spec.inChannels > 1 ? 's' : ''}, but ${channels.length} image${channels.length > 1 ? 's were' : ' was'} given.`,
+    );
+  const ordered = channels.map((channel) => toTensorOrder(channel, spec.axes));
+  if (ordered.length === 1) return ordered[0];
+  const out = new Float32Array(ordered[0].length * ordered.length);
+  ordered.forEach((channel, c) => {
+    for (let i = 0; i < channel.length; i++) out[i * ordered.length + c] = channel[i];
+  });
+  return out;
+}

@@ -1,5 +1,4 @@
-import { crc32 } from 'node:zlib';
-import { deflateRawSync } from 'node:zlib';
+import { crc32, deflateRawSync } from 'node:zlib';
 
 /** Bytes of a text in Latin-1, parts joined: pickles are written so in these tests. */
 export function bytesOf(...parts: readonly (string | Uint8Array | readonly number[])[]): Uint8Array {

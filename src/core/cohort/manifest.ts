@@ -8,7 +8,7 @@ import { bySeverity, counted, enumerated } from './findings';
 import { fingerprintOf } from './fingerprint';
 import { inspectImage } from './image-file';
 import { inBatches } from './in-batches';
-import { participantOf, personOf, requireColumns, type Participant } from './participants';
+import { participantOf, personOf, requireColumns, twinFindings, type Participant } from './participants';
 import { readTable, type Table, type TableRow } from './table';
 
 const FILE_COLUMNS = ['t1w', 'flair', 'roi', 'brain', 'labels'] as const;
@@ -53,6 +53,10 @@ export async function readManifest(path: string): Promise<Cohort> {
       ...unknownColumns(table),
       ...lines.flatMap(({ findings }) => findings),
       ...maskFindings(table, lines),
+      ...twinFindings(
+        path,
+        people.map(({ person }) => person),
+      ),
       ...(await duplicateImages(cases, bytesOf)),
     ]),
     fingerprint: fingerprintOf(root, cases, bytesOf),

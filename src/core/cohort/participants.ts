@@ -51,7 +51,11 @@ export async function readParticipants(root: string): Promise<{
     else found.push(person);
   }
   const participants = withoutDuplicates(found, path, findings);
-  findings.push(...ageFindings(table), ...splitFindings(table, participants));
+  findings.push(
+    ...ageFindings(table),
+    ...twinFindings(path, participants),
+    ...splitFindings(table, participants),
+  );
   return { path, participants, findings, age: await ageColumnOf(root, table) };
 }
 
@@ -140,6 +144,24 @@ function withoutDuplicates(found: readonly Participant[], file: string, findings
       line: same[1].line,
     });
     return agree ? [same[0]] : [];
+  });
+}
+
+/** Twins are one fcd and one control case of one source under one name; anything else would part or mix heads unseen. */
+export function twinFindings(file: string, participants: readonly Participant[]): Finding[] {
+  const twins = grouped(
+    participants.filter(({ twin }) => twin !== undefined),
+    ({ twin }) => twin,
+  );
+  return [...twins].flatMap(([name, members]) => {
+    const paired =
+      members.length === 2 &&
+      members[0].group !== members[1].group &&
+      members[0].source === members[1].source;
+    if (paired) return [];
+    const ids = members.map(({ participantId }) => participantId).join(', ');
+    const message = `twin "${name}" names ${ids}; a twin name is shared by exactly one fcd and one control case of the same source.`;
+    return [{ severity: 'error', message, file, line: members[0].line }];
   });
 }
 

@@ -54,7 +54,7 @@ describe('a BIDS file name', () => {
 describe('a planted cohort', () => {
   const files = {
     'participants.tsv':
-      'participant_id\tgroup\tsource\tsex\tage\nsub-a1\tfcd\tIXI132\tF\t32.5\nsub-a0\tcontrol\tIXI132\tF\t32.5\n',
+      'participant_id\tgroup\tsource\ttwin\tsex\tage\nsub-a1\tfcd\tIXI132\tIXI132-1\tF\t32.5\nsub-a0\tcontrol\tIXI132\tIXI132-1\tF\t32.5\n',
     ...Object.fromEntries(
       ['a0', 'a1'].flatMap((id) => [
         [`sub-${id}/anat/sub-${id}_T1w.nii.gz`, null],
@@ -85,9 +85,19 @@ describe('a planted cohort', () => {
       roi: { path: set.at('sub-a1/anat/sub-a1_FLAIR_roi.nii.gz'), drawnOn: 'FLAIR' },
       brain: set.at('derivatives/masks/sub-a1/anat/sub-a1_desc-brain_mask.nii.gz'),
       labels: set.at('derivatives/labels/sub-a1/anat/sub-a1_dseg.nii.gz'),
+      twin: 'IXI132-1',
       sex: 'F',
       age: 32.5,
     });
+  });
+
+  it.each([
+    ['a case alone', 'sub-1\tfcd\ts\tt\nsub-2\thc\ts\tn/a\n'],
+    ['two cases of one group', 'sub-1\tfcd\ts\tt\nsub-2\tfcd\ts\tt\n'],
+    ['two sources', 'sub-1\tfcd\ts\tt\nsub-2\thc\tother\tt\n'],
+  ])('is faulty where %s has a twin name', async (_name, lines) => {
+    const cohort = await read({ 'participants.tsv': `participant_id\tgroup\tsource\ttwin\n${lines}` });
+    expect(saying(cohort, 'twin "t" names sub-1')).toMatchObject({ severity: 'error', line: 2 });
   });
 
   it('is summarized by group', async () => {

@@ -21,8 +21,6 @@ export interface Case {
   readonly source: string;
   /** Shared by the versions of one head copy with and without a planted lesion: training can batch them together. */
   readonly twin?: string;
-  /** A name that the lesioned and the healthy version of one head copy share, in planted cohorts. */
-  readonly twin?: string;
   /** Absolute paths. Only images that are there and begin like a NIfTI file. */
   readonly images: Readonly<Partial<Record<Contrast, string>>>;
   /** Lesion mask, absolute path, and the contrast on whose grid it was drawn. Controls have none. */

@@ -147,20 +147,15 @@ function withoutDuplicates(found: readonly Participant[], file: string, findings
   });
 }
 
-/** Twins are one fcd and one control case of one source under one name; anything else would part or mix heads unseen. */
+/** A twin name joins both groups within one source; else it would mix heads, or mean a twin that is not there. */
 export function twinFindings(file: string, participants: readonly Participant[]): Finding[] {
-  const twins = grouped(
-    participants.filter(({ twin }) => twin !== undefined),
-    ({ twin }) => twin,
-  );
-  return [...twins].flatMap(([name, members]) => {
-    const paired =
-      members.length === 2 &&
-      members[0].group !== members[1].group &&
-      members[0].source === members[1].source;
-    if (paired) return [];
+  const named = participants.filter(({ twin }) => twin !== undefined);
+  return [...grouped(named, ({ twin }) => twin)].flatMap(([name, members]) => {
+    const bothGroups = new Set(members.map(({ group }) => group)).size === 2;
+    const oneSource = new Set(members.map(({ source }) => source)).size === 1;
+    if (bothGroups && oneSource) return [];
     const ids = members.map(({ participantId }) => participantId).join(', ');
-    const message = `twin "${name}" names ${ids}; a twin name is shared by exactly one fcd and one control case of the same source.`;
+    const message = `twin "${name}" names ${ids}; a twin name is shared by an fcd and a control case of the same source.`;
     return [{ severity: 'error', message, file, line: members[0].line }];
   });
 }

@@ -72,8 +72,9 @@ export class WasmBackend extends tf.KernelBackend {
       this.stored.set(dataId, { dtype, length: strings.length, address: 0, strings, references: refCount });
       return;
     }
+    const bytes = bytesPer(dtype);
     const { length } = values;
-    const address = this.machine.heap.allocate(length * bytesPer(dtype));
+    const address = this.machine.heap.allocate(length * bytes);
     this.stored.set(dataId, { dtype, length, address, references: refCount });
     (this.view({ dataId }) as Values).set(values as Values);
   }

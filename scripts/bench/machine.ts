@@ -1,0 +1,11 @@
+// What the benchmark measures, bundled into dist/bench/machine.js.
+export { physicalCores } from '../../src/core/engine/choose';
+export {
+  convolve,
+  convolveFilterGradient,
+  convolveInputGradient,
+} from '../../src/core/engine/wasm/convolution';
+export { Machine } from '../../src/core/engine/wasm/machine';
+export { MODULES, compileModule } from '../../src/core/engine/wasm/modules';
+export { convSizes } from '../../src/core/engine/wasm/reference';
+export { convFlops, geometryOf, selfTest, timeConvolution } from '../../src/core/engine/wasm/self-test';

@@ -1,0 +1,64 @@
+import { describe, expect, it } from 'vitest';
+import {
+  convolve,
+  convolveFilterGradient,
+  convolveInputGradient,
+} from '../../../src/core/engine/wasm/convolution';
+import { Machine } from '../../../src/core/engine/wasm/machine';
+import { MODULES, compileModule } from '../../../src/core/engine/wasm/modules';
+import { channelMoments } from '../../../src/core/engine/wasm/normalisation';
+import { convSizes } from '../../../src/core/engine/wasm/reference';
+import { geometryOf } from '../../../src/core/engine/wasm/self-test';
+
+const geometry = geometryOf(3, [11, 10, 9], [20, 33], [3, 3, 3], {
+  stride: [1, 2, 1],
+  padding: [1, 1, 1],
+  dilation: [1, 1, 1],
+});
+
+/** Bits of y, dx, dfilter and of the statistics of x. */
+async function compute(compiled: WebAssembly.Module, threads: number): Promise<string> {
+  const machine = await Machine.open(compiled, threads, 4096);
+  const { heap } = machine;
+  const sizes = convSizes(geometry);
+  const place = (n: number) => {
+    const at = heap.allocate(n * 4);
+    heap.float32(at, n).set(Float32Array.from({ length: n }, (_, i) => Math.sin(i * 0.37) + 1e-3 * i));
+    return at;
+  };
+  const [x, filter, dy, y, dx, dfilter] = [
+    sizes.x,
+    sizes.filter,
+    sizes.y,
+    sizes.y,
+    sizes.x,
+    sizes.filter,
+  ].map(place);
+  convolve(machine, geometry, x, filter, y);
+  convolveInputGradient(machine, geometry, dy, filter, dx);
+  convolveFilterGradient(machine, geometry, x, dy, dfilter);
+  const { mean, variance } = channelMoments(machine, { rows: sizes.x / 20, channels: 20 }, x);
+  const bits = [
+    heap.uint8(y, sizes.y * 4),
+    heap.uint8(dx, sizes.x * 4),
+    heap.uint8(dfilter, sizes.filter * 4),
+    new Uint8Array(mean.buffer),
+    new Uint8Array(variance.buffer),
+  ].map((view) => Buffer.from(view.slice()).toString('base64'));
+  await machine.close();
+  return bits.join();
+}
+
+for (const module of MODULES) {
+  const result = compileModule(module);
+  const compiled = 'compiled' in result ? result.compiled : undefined;
+  const skipped = 'reason' in result ? ` (skipped: ${result.reason})` : '';
+  describe.skipIf(!compiled)(`${module.name}${skipped}`, () => {
+    it('repeats every bit, and does not change one with the number of threads', async () => {
+      const first = await compute(compiled!, 2);
+      expect(await compute(compiled!, 2)).toBe(first);
+      expect(await compute(compiled!, 1)).toBe(first);
+      expect(await compute(compiled!, 3)).toBe(first);
+    });
+  });
+}

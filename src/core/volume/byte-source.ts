@@ -16,7 +16,7 @@ export interface ByteSource {
   close(): Promise<void>;
 }
 
-const CHUNK = 1 << 18;
+const CHUNK = 1 << 16;
 
 /** Deflate cannot do better: a match of 258 bytes takes at least 2 bits. */
 const MOST_INFLATION = 1032;

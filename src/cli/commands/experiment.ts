@@ -1,0 +1,115 @@
+import { join, resolve } from 'node:path';
+import { Option, type Command } from 'commander';
+import type { Modality } from '../../core/cohort/cohort';
+import { stratifiedFolds } from '../../core/cohort/folds';
+import { readCohort } from '../../core/cohort/read-cohort';
+import { casesWith } from '../../core/cohort/usable-cases';
+import { closeEngine, openEngine } from '../../core/engine/choose';
+import { crossValidate } from '../../core/experiment/cross-validation';
+import { DEFAULT_MAPS } from '../../core/experiment/run';
+import { describeSpec, networkSpec } from '../../core/model/spec';
+import { writeReport } from '../../core/report/write-report';
+import {
+  addEngineOptions,
+  addNetworkOptions,
+  addRecipeOptions,
+  modalityOption,
+  networkGiven,
+  recipeGiven,
+  required,
+  wholeNumber,
+  type EngineFlags,
+  type NetworkFlags,
+  type RecipeFlags,
+} from '../options';
+import { resultLines } from '../result-lines';
+import { Progress, print, stopOnInterrupt, tell } from '../terminal';
+import { addTrainingOptions, trainingGiven, type TrainingFlags } from '../training-options';
+import { showProgress } from './train';
+
+interface ExperimentFlags extends NetworkFlags, RecipeFlags, EngineFlags, TrainingFlags {
+  readonly cohort: string;
+  readonly out: string;
+  readonly modality: Modality;
+  readonly folds: number;
+  readonly seed: number;
+  readonly dryRun?: boolean;
+  readonly resume?: boolean;
+}
+
+export function addExperiment(fcd: Command): void {
+  const command = fcd
+    .command('experiment')
+    .description('a cross-validation: every fold trained, predicted and explained, one report')
+    .requiredOption('--cohort <dir>', 'a BIDS directory or a manifest')
+    .requiredOption('--out <dir>', 'where runs, results.json and report.html go')
+    .addOption(modalityOption())
+    .option('--folds <n>', 'folds of the cross-validation', wholeNumber(2), 5)
+    .option('--seed <n>', 'decides folds, order, augmentation and initialisation', wholeNumber(0), 42)
+    .addOption(new Option('--executor <name>', 'where runs are computed').choices(['local']).default('local'))
+    .option('--dry-run', 'say what would be computed, and stop')
+    .option('--resume', 'go on with what is in --out (the same command does so by itself)');
+  addTrainingOptions(command);
+  addNetworkOptions(command);
+  addRecipeOptions(command);
+  addEngineOptions(command).action(run);
+}
+
+async function run(flags: ExperimentFlags): Promise<void> {
+  const out = resolve(flags.out);
+  const cohort = await readCohort(flags.cohort);
+  const { usable, excluded } = casesWith(cohort, flags.modality);
+  for (const { case: one, reason } of excluded) tell(`left out: ${one.participantId} ${reason}`);
+  const spec = networkSpec({
+    ...networkGiven(flags),
+    arch: flags.arch ?? 'resnet18',
+    inChannels: flags.modality === 'T1w+FLAIR' ? 2 : 1,
+  });
+  const recipe = required(await recipeGiven({ preprocess: 'standard', ...flags }), '--preprocess');
+  const training = await trainingGiven(flags);
+  if (flags.dryRun) {
+    const folds = stratifiedFolds(usable, flags.folds, flags.seed);
+    print(`${describeSpec(spec)} on ${flags.modality} of ${usable.length} cases, ${flags.folds} runs:`);
+    for (const fold of folds)
+      print(
+        `  ${join(out, 'runs', `fold-${fold.index + 1}`)}: train ${fold.train.length}, test ${fold.test.length}`,
+      );
+    return;
+  }
+  const engine = await openEngine(flags);
+  tell(`engine ${engine.name} ${engine.module ?? ''}, ${engine.threads} threads: ${engine.reason}`);
+  const progress = new Progress();
+  try {
+    const results = await crossValidate(
+      {
+        name: `${spec.arch} on ${flags.modality}`,
+        out,
+        cohort,
+        cases: usable,
+        modality: flags.modality,
+        folds: flags.folds,
+        seed: flags.seed,
+        spec,
+        recipe,
+        training,
+        init: 'none',
+        engine,
+        command: process.argv.slice(2),
+        notes: [],
+      },
+      {
+        maps: DEFAULT_MAPS,
+        niftis: true,
+        signal: stopOnInterrupt(),
+        onProgress: (fold, at) => showProgress(progress, `Fold ${fold.index + 1}/${fold.count} `, at),
+      },
+    );
+    progress.end();
+    await writeReport(results, join(out, 'report.html'));
+    print(resultLines(results));
+    print(`\nReport: ${join(out, 'report.html')}`);
+  } finally {
+    progress.end();
+    await closeEngine();
+  }
+}

@@ -1,0 +1,120 @@
+import { Option, type Command } from 'commander';
+import { closeEngine, openEngine } from '../../core/engine/choose';
+import { InputError } from '../../core/errors';
+import { writeCam, type CamRecord } from '../../core/explain/cam-file';
+import { camToNifti } from '../../core/explain/cam-nifti';
+import { explainVolume } from '../../core/explain/explain-volume';
+import { CAM_METHODS, type CamMethod } from '../../core/explain/gradcam';
+import { ALIGNMENTS, type Alignment } from '../../core/explain/place-map';
+import { loadNetwork } from '../../core/model/checkpoint';
+import { addInputOptions, prepareInput, recipeFor, reportLoad, type InputFlags } from '../input';
+import {
+  addEngineOptions,
+  addNetworkOptions,
+  addRecipeOptions,
+  networkGiven,
+  type EngineFlags,
+  type NetworkFlags,
+  type RecipeFlags,
+} from '../options';
+import { print, printJson, tell } from '../terminal';
+import { CLASS_NAMES, className } from './predict';
+
+interface ExplainFlags extends NetworkFlags, RecipeFlags, EngineFlags, InputFlags {
+  readonly model: string;
+  readonly input: string;
+  readonly class?: string;
+  readonly layer: string;
+  readonly method: CamMethod;
+  readonly align: Alignment;
+  readonly out: string;
+  readonly rawOut?: string;
+  readonly json?: boolean;
+}
+
+export function addExplain(fcd: Command): void {
+  const command = fcd
+    .command('explain')
+    .description("where a network looks: a class map on the scan's own grid")
+    .requiredOption('--model <file>', 'a checkpoint or a run directory')
+    .requiredOption('--input <scan>', 'a NIfTI file; two channels: T1W,FLAIR')
+    .requiredOption('--out <cam>', 'the map, .nii or .nii.gz; provenance goes into a .json beside it')
+    .option('--class <name>', 'control, fcd, or an index (default: the predicted class)')
+    .option('--layer <name>', 'dotted layer name', 'layer4')
+    .addOption(new Option('--method <name>', 'kind of map').choices([...CAM_METHODS]).default('gradcam'))
+    .addOption(
+      new Option('--align <rule>', 'how cells are placed').choices([...ALIGNMENTS]).default('half-pixel'),
+    )
+    .option('--raw-out <file>', "also save the map at the layer's own resolution (.safetensors)")
+    .option('--json', 'JSON on standard output');
+  addInputOptions(command);
+  addNetworkOptions(command);
+  addRecipeOptions(command);
+  addEngineOptions(command).action(run);
+}
+
+async function run(flags: ExplainFlags): Promise<void> {
+  if (!/\.nii(\.gz)?$/.test(flags.out))
+    throw new InputError(`--out ${flags.out} must end in .nii or .nii.gz.`);
+  await openEngine(flags);
+  const { network, meta, report, path } = await loadNetwork(flags.model, networkGiven(flags));
+  try {
+    reportLoad(report, flags.model);
+    const recipe = await recipeFor(flags, meta);
+    const { channels, brainSource, subject } = await prepareInput(flags.input, recipe, flags.brain);
+    tell(`${flags.input}: brain mask ${brainSource}`);
+    const grid = { shape: channels[0].shape, affine: channels[0].affine };
+    const { layer, method, align } = flags;
+    const classIndex = flags.class === undefined ? undefined : classOf(flags.class);
+    const { raw, layerMap } = explainVolume(network, channels, grid, { layer, method, align, classIndex });
+    const max = raw.data.reduce((a, b) => Math.max(a, b), -Infinity);
+    const min = raw.data.reduce((a, b) => Math.min(a, b), Infinity);
+    const zero = max === 0;
+    const record: CamRecord = {
+      schemaVersion: 1,
+      participantId: flags.input.split(',')[0],
+      layer,
+      class: { index: raw.classIndex, name: className(raw.classIndex) },
+      method,
+      align,
+      logit: raw.logits[raw.classIndex],
+      axes: network.spec.axes,
+      receptive: layerMap.receptive,
+      grid: { shape: grid.shape, affine: [...grid.affine] },
+      recipe: { ...recipe },
+      image: flags.input,
+      model: path,
+      flags: zero ? ['all-zero-map'] : [],
+    };
+    await camToNifti(flags.out, { map: layerMap, record }, subject);
+    if (flags.rawOut !== undefined) await writeCam(flags.rawOut, layerMap, record);
+    if (flags.json) {
+      const { class: of, logit, flags: said } = record;
+      printJson({
+        out: flags.out,
+        layer,
+        class: of.name,
+        method,
+        logit,
+        raw: { shape: raw.shape, min, max },
+        flags: said,
+      });
+      return;
+    }
+    print(
+      `${method} of ${className(raw.classIndex)} at ${layer} (logit ${raw.logits[raw.classIndex].toFixed(4)}), ${raw.shape.join(' x ')} cells, values ${min.toPrecision(4)} to ${max.toPrecision(4)}: ${flags.out}`,
+    );
+    if (zero) tell('The map is zero everywhere: at this layer nothing speaks for this class.');
+  } finally {
+    network.dispose();
+    await closeEngine();
+  }
+}
+
+function classOf(text: string): number {
+  const named = (CLASS_NAMES as readonly string[]).indexOf(text);
+  if (named >= 0) return named;
+  const index = Number(text);
+  if (Number.isInteger(index) && index >= 0) return index;
+  throw new InputError(`--class ${text} is no class: give control, fcd, or an index.`);
+}

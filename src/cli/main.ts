@@ -1,0 +1,64 @@
+import { Command, CommanderError } from 'commander';
+import { InputError, StoppedError, messageOf } from '../core/errors';
+import { VERSION } from '../core/version';
+import { addCohortCommands } from './commands/cohort';
+import { addDemo } from './commands/demo';
+import { addDoctor } from './commands/doctor';
+import { addExperiment } from './commands/experiment';
+import { addExplain } from './commands/explain';
+import { addHeatScore } from './commands/heatscore';
+import { addPredict } from './commands/predict';
+import { addReport } from './commands/report';
+import { addTrain } from './commands/train';
+import { addWeights } from './commands/weights';
+import { tell } from './terminal';
+
+/** Exit codes: 0 done, 1 failed, 2 wrong use, 130 stopped by the user with a resumable state. */
+const FAILED = 1;
+const WRONG_USE = 2;
+const STOPPED = 130;
+
+function program(): Command {
+  const fcd = new Command('fcd')
+    .description('FCD Lens: train, explain and score 3D-CNNs on brain MRI. For research, not for diagnosis.')
+    .version(VERSION)
+    .showHelpAfterError('(fcd --help and fcd COMMAND --help tell the options)')
+    .exitOverride();
+  addDoctor(fcd);
+  addCohortCommands(fcd);
+  addWeights(fcd);
+  addTrain(fcd);
+  addPredict(fcd);
+  addExplain(fcd);
+  addHeatScore(fcd);
+  addExperiment(fcd);
+  addReport(fcd);
+  addDemo(fcd);
+  return fcd;
+}
+
+async function main(): Promise<number> {
+  try {
+    await program().parseAsync();
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_USE;
+    if (error instanceof StoppedError) {
+      tell(error.message);
+      return STOPPED;
+    }
+    if (error instanceof InputError) {
+      tell(`fcd: ${error.message}`);
+      return FAILED;
+    }
+    tell(`fcd: unexpected: ${messageOf(error)}`);
+    if (error instanceof Error && error.stack) tell(error.stack);
+    return FAILED;
+  }
+}
+
+// A closed pipe (fcd ... | head) is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) =>
+  process.exit(error.code === 'EPIPE' ? 0 : FAILED),
+);
+process.exitCode = await main();

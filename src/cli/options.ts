@@ -1,0 +1,163 @@
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { MODALITIES, type Modality } from '../core/cohort/cohort';
+import type { EngineName } from '../core/engine/engine';
+import { InputError } from '../core/errors';
+import { GEOMETRIES, type GeometryName } from '../core/model/geometry';
+import {
+  ARCHITECTURES,
+  AXES,
+  SHORTCUTS,
+  WIDTHS,
+  type Architecture,
+  type Axes,
+  type NetworkSpec,
+  type Shortcut,
+} from '../core/model/spec';
+import { namedRecipe, type Recipe } from '../core/volume/recipe';
+import type { Shape3, Triple } from '../core/volume/volume';
+
+/** Options that say which network: shared by train, predict, explain and experiment. */
+export interface NetworkFlags {
+  readonly arch?: Architecture;
+  readonly geometry?: GeometryName;
+  readonly shortcut?: Shortcut;
+  readonly width?: number;
+  readonly axes?: Axes;
+}
+
+export function addNetworkOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--arch <name>', 'network').choices([...ARCHITECTURES]))
+    .addOption(new Option('--geometry <name>', 'strides and dilations').choices(Object.keys(GEOMETRIES)))
+    .addOption(
+      new Option('--shortcut <type>', 'A (18, 34) or B (10, 50, 101) by default').choices([...SHORTCUTS]),
+    )
+    .option('--width <share>', 'scales all channels: 1, 1/2, 1/4, 1/8', width)
+    .addOption(new Option('--axes <order>', 'which voxel axis is the depth').choices([...AXES]));
+}
+
+/** What was given, without what was not. */
+export function networkGiven(flags: NetworkFlags): Partial<NetworkSpec> {
+  const { arch, geometry, shortcut, width: share, axes } = flags;
+  return Object.fromEntries(
+    Object.entries({ arch, geometry, shortcut, width: share, axes }).filter(
+      ([, value]) => value !== undefined,
+    ),
+  );
+}
+
+export interface RecipeFlags {
+  readonly preprocess?: string;
+  readonly spacing?: Triple;
+  readonly shape?: Shape3;
+  readonly mask?: Recipe['mask'];
+}
+
+export function addRecipeOptions(command: Command): Command {
+  return command
+    .option('--preprocess <recipe>', 'standard, none, or a JSON file')
+    .option('--spacing <mm>', 'voxel size, one number or I,J,K', (text) => triple(text, '--spacing'))
+    .option('--shape <IxJxK>', 'grid after cropping and padding', (text) => shape(text))
+    .addOption(
+      new Option('--mask <source>', 'brain mask for normalisation').choices([
+        'auto',
+        'given',
+        'otsu',
+        'nonzero',
+        'none',
+      ]),
+    );
+}
+
+/** The recipe that the options name; undefined where none does, so that a checkpoint's own counts. */
+export async function recipeGiven(flags: RecipeFlags, base?: Recipe): Promise<Recipe | undefined> {
+  const changed = flags.spacing ?? flags.shape ?? flags.mask;
+  if (flags.preprocess === undefined && changed === undefined) return base;
+  const named =
+    flags.preprocess === undefined
+      ? (base ?? (await namedRecipe('standard')))
+      : await namedRecipe(flags.preprocess);
+  return {
+    ...named,
+    spacing: flags.spacing ?? named.spacing,
+    shape: flags.shape ?? named.shape,
+    mask: flags.mask ?? named.mask,
+  };
+}
+
+export interface EngineFlags {
+  readonly engine?: EngineName | 'auto';
+  readonly threads?: number;
+}
+
+export function addEngineOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--engine <name>', 'what computes').choices(['auto', 'wasm', 'cpu']).default('auto'),
+    )
+    .option('--threads <n>', 'threads of the engine (default: physical cores)', wholeNumber(1));
+}
+
+export function modalityOption(): Option {
+  return new Option('--modality <contrast>', 'what the network sees')
+    .choices([...MODALITIES])
+    .default('FLAIR' satisfies Modality);
+}
+
+/** Parser of a whole number of at least `least`. */
+export function wholeNumber(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < least)
+      throw new InvalidArgumentError(`Give a whole number of at least ${least}.`);
+    return value;
+  };
+}
+
+/** Parser of a number within limits. */
+export function numberWithin(low: number, high: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!(value >= low && value <= high))
+      throw new InvalidArgumentError(`Give a number from ${low} to ${high}.`);
+    return value;
+  };
+}
+
+/** `2/5`: fold 2 of 5, counted from 1. */
+export function foldOf(text: string): { index: number; count: number } {
+  const match = /^(\d+)\/(\d+)$/.exec(text);
+  const [index, count] = match ? [Number(match[1]), Number(match[2])] : [0, 0];
+  if (!match || count < 2 || index < 1 || index > count)
+    throw new InvalidArgumentError('Give k/K with 1 <= k <= K and K >= 2, e.g. 1/5.');
+  return { index: index - 1, count };
+}
+
+function width(text: string): number {
+  const match = /^1\/([248])$/.exec(text);
+  const value = match ? 1 / Number(match[1]) : Number(text);
+  if (!(WIDTHS as readonly number[]).includes(value))
+    throw new InvalidArgumentError('Give 1, 1/2, 1/4 or 1/8.');
+  return value;
+}
+
+function triple(text: string, flag: string): Triple {
+  const parts = text.split(',').map(Number);
+  const three = parts.length === 1 ? [parts[0], parts[0], parts[0]] : parts;
+  if (three.length !== 3 || three.some((part) => !(part > 0)))
+    throw new InvalidArgumentError(`Give ${flag} as one positive number or three, e.g. 1 or 1,1,1.`);
+  return [three[0], three[1], three[2]];
+}
+
+function shape(text: string): Shape3 {
+  const parts = text.split('x').map(Number);
+  if (parts.length !== 3 || parts.some((part) => !Number.isInteger(part) || part < 1))
+    throw new InvalidArgumentError('Give three whole numbers, e.g. 160x256x256.');
+  return [parts[0], parts[1], parts[2]];
+}
+
+/** Fails with a sentence unless the option was given. */
+export function required<T>(value: T | undefined, flag: string): T {
+  if (value === undefined) throw new InputError(`${flag} is missing.`);
+  return value;
+}

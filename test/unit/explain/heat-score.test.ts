@@ -85,6 +85,16 @@ describe('the pointing game', () => {
     expect(play(4)).toMatchObject({ pointing: false, pointing5mm: false, peakDistanceMm: 6 });
   });
 
+  it('counts exactly 5 mm as near, and one hundredth more as not', () => {
+    const peakTwoVoxelsOff = (spacing: number): boolean | null => {
+      const affine = affineFromSpacing([spacing, 1, 1]);
+      const map = row([0, 0, 0, 0, 0, 1, 0, 0, 0, 0], affine);
+      const masks = { roi: rowMask('.......##.', affine), brain: rowMask('##########', affine) };
+      return scoreMap({ heat: map, ...masks }).companions.pointing5mm;
+    };
+    expect([peakTwoVoxelsOff(2.5), peakTwoVoxelsOff(2.505)]).toEqual([true, false]);
+  });
+
   it('measures along oblique axes', () => {
     // Voxel axes turned by 45 degrees in the plane, 3 mm voxels: the distance stays 3 mm times the steps.
     const s = 3 * Math.SQRT1_2;

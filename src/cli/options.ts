@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { MODALITIES, type Modality } from '../core/cohort/cohort';
 import type { EngineName } from '../core/engine/engine';
 import { InputError } from '../core/errors';

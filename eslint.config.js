@@ -45,7 +45,13 @@ const zones = [
   },
   {
     target: './src/core/cohort',
-    from: ['./src/core/engine', './src/core/model', './src/core/train', './src/core/explain', './src/core/experiment'],
+    from: [
+      './src/core/engine',
+      './src/core/model',
+      './src/core/train',
+      './src/core/explain',
+      './src/core/experiment',
+    ],
   },
   {
     target: './src/core/model',

@@ -17,14 +17,19 @@ export const FAST_NODE_MAJOR = 22;
 export function bestNode() {
   const asked = process.env.FCD_NODE;
   if (asked) {
-    if (!existsSync(asked)) throw new Error(`FCD_NODE names ${asked}, which does not exist. Unset it or correct it.`);
+    if (!existsSync(asked))
+      throw new Error(`FCD_NODE names ${asked}, which does not exist. Unset it or correct it.`);
     return { path: asked, reason: 'named by FCD_NODE' };
   }
   if (Number(process.versions.node.split('.')[0]) >= FAST_NODE_MAJOR)
     return { path: process.execPath, reason: `the Node that started fcd, ${process.version}` };
   const shipped = shippedNode();
-  if (shipped) return { path: shipped, reason: `shipped by npm; the Node that started fcd is ${process.version}` };
-  return { path: process.execPath, reason: `no newer runtime found; kernels run at 128 bits on ${process.version}` };
+  if (shipped)
+    return { path: shipped, reason: `shipped by npm; the Node that started fcd is ${process.version}` };
+  return {
+    path: process.execPath,
+    reason: `no newer runtime found; kernels run at 128 bits on ${process.version}`,
+  };
 }
 
 function shippedNode() {

@@ -8,6 +8,8 @@ import type { Machine } from './machine';
 const TILE = 6;
 /** Table of addresses that a thread works through at a time: half of a first-level cache. */
 const TABLE_BYTES = 16_384;
+/** Beside the table and its width offsets, a thread keeps the positions of a tile and a partial panel's result. */
+const THREAD_BYTES = 640;
 /** Pieces of work per thread, so that a thread that was held up does not hold up the others. */
 const PIECES = 8;
 /** Positions of dy that are multiplied with every tap while they are in the cache. */
@@ -142,7 +144,7 @@ function gather(
   let groups = 1;
   while (chunks * classes * groups < PIECES * pool.threads && groups < panels) groups *= 2;
   groups = Math.min(groups, panels);
-  const scratchBytes = tilesPerChunk * tileBytes + 1024;
+  const scratchBytes = tilesPerChunk * tileBytes + THREAD_BYTES + 32 * axes[2][1];
 
   const axisBytes = axes.map((axis) => axis.byteLength);
   heap.withScratch(

@@ -50,32 +50,20 @@ export function gatherAxis(axis: ConvAxis, pass: 'y' | 'dx', bytes: number, tapS
     Array.from({ length: axis.kernel }, (_, k) => k).filter((k) => source(c, k) !== undefined),
   );
   const pitch = Math.max(1, ...classTaps.map((taps) => taps.length));
-  const HEAD = 7;
-  const counts = HEAD;
+  const counts = 5; // after the head
   const tapIndex = counts + step;
-  const deltas = tapIndex + step * pitch;
-  const offsets = deltas + step * pitch;
-  const interior = offsets + positions * pitch;
-  const table = new Int32Array(interior + positions);
-  table.set([step, pitch, counts, tapIndex, deltas, offsets, interior]);
+  const offsets = tapIndex + step * pitch;
+  const table = new Int32Array(offsets + positions * pitch);
+  table.set([step, pitch, counts, tapIndex, offsets]);
   classTaps.forEach((taps, c) => {
     table[counts + c] = taps.length;
-    taps.forEach((k, j) => {
-      table[tapIndex + c * pitch + j] = k * tapStep;
-      table[deltas + c * pitch + j] = (read(source, c, k) - read(source, c, taps[0])) * bytes;
-    });
+    taps.forEach((k, j) => (table[tapIndex + c * pitch + j] = k * tapStep));
   });
-  for (let p = 0; p < positions; p++) {
-    const reads = classTaps[p % step].map((k) => read(source, p, k));
-    const inside = reads.map((s) => s >= 0 && s < inputs);
-    reads.forEach((s, j) => (table[offsets + p * pitch + j] = inside[j] ? s * bytes : -1));
-    table[interior + p] = inside.every(Boolean) ? 1 : 0;
-  }
+  for (let p = 0; p < positions; p++)
+    classTaps[p % step].forEach((k, j) => {
+      const at = source(p, k);
+      const inside = at !== undefined && at >= 0 && at < inputs;
+      table[offsets + p * pitch + j] = inside ? at * bytes : -1;
+    });
   return table;
-}
-
-function read(source: Reads['source'], position: number, tap: number): number {
-  const at = source(position, tap);
-  if (at === undefined) throw new Error(`Tap ${tap} does not meet position ${position}.`);
-  return at;
 }

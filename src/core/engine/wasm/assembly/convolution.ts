@@ -15,7 +15,7 @@ import { ceilDivide, claim, smaller } from './work';
   zeros: usize;
   /** Where the results of positions that do not exist go. */
   sink: usize;
-  /** Per thread: the tile table, then a tile for a panel that is only partly there. */
+  /** Per thread: the table of tiles, POSITION_BYTES, PART_TILE_BYTES, and 32 bytes per tap along the width. */
   scratch: usize;
   scratchBytes: usize;
   batch: i32;
@@ -46,12 +46,8 @@ import { ceilDivide, claim, smaller } from './work';
   counts: i32;
   /** ... to: [class][j] index of the tap along this axis, times the taps of the inner axes. */
   tapIndex: i32;
-  /** ... to: [class][j] byte distance from the first tap's input. */
-  deltas: i32;
   /** ... to: [position][j] byte offset of the input or -1 in the padding. */
   offsets: i32;
-  /** ... to: [position] 1 where no tap lies in the padding. */
-  interior: i32;
 }
 
 // @ts-ignore: decorator
@@ -64,8 +60,15 @@ import { ceilDivide, claim, smaller } from './work';
   return start < size ? (size - start - 1) / step + 1 : 0;
 }
 
+/** A table entry: six addresses, an unused word, and at the end a number of taps or a tap's offset in the filter. */
 const ENTRY: usize = 32;
-const COUNT_AT: usize = 28;
+const LAST: usize = 28;
+
+/** Where the six positions of a tile are: per position its sample's address and its rows in the three axis tables. */
+const POSITION: usize = 16;
+const POSITION_BYTES: usize = 128;
+/** The result of a panel that is only partly there, and the six addresses that it displaces. */
+const PART_TILE_BYTES: usize = 512;
 
 export function convolution(thread: i32, threads: i32, at: usize): void {
   const job = changetype<GatherJob>(at);
@@ -79,7 +82,8 @@ export function convolution(thread: i32, threads: i32, at: usize): void {
   const pitch = ENTRY * <usize>(1 + axisD.pitch * axisH.pitch * axisW.pitch);
   const table = job.scratch + <usize>thread * job.scratchBytes;
   const positions = table + <usize>job.tilesPerChunk * pitch;
-  const partTile = positions + 256;
+  const partTile = positions + POSITION_BYTES;
+  const alongWidth = partTile + PART_TILE_BYTES;
   const chunk = job.tilesPerChunk * ROWS;
 
   // Chunks of the largest class; smaller classes leave some of theirs empty.
@@ -114,12 +118,12 @@ export function convolution(thread: i32, threads: i32, at: usize): void {
     let left = total - first;
     for (let t = 0; t < tiles; t++) {
       const head = table + <usize>t * pitch;
-      let inside = left >= ROWS;
+      // The last position is repeated where there are fewer than six; its copies' results go to the sink.
       for (let i = 0; i < ROWS; i++) {
-        const slot = positions + <usize>(i << 4);
+        const slot = positions + <usize>i * POSITION;
         if (left <= 0) {
           store<u32>(head + <usize>(i << 2), <u32>job.sink);
-          store<u32>(slot, 0);
+          v128.store(slot, v128.load(slot - POSITION));
           continue;
         }
         left--;
@@ -132,7 +136,6 @@ export function convolution(thread: i32, threads: i32, at: usize): void {
         store<i32>(slot, pd * axisD.pitch, 4);
         store<i32>(slot, ph * axisH.pitch, 8);
         store<i32>(slot, pw * axisW.pitch, 12);
-        inside = inside && (word(axisD, axisD.interior, pd) & word(axisH, axisH.interior, ph) & word(axisW, axisW.interior, pw)) != 0;
         if (++w == countW) {
           w = 0;
           if (++h == countH) {
@@ -144,8 +147,7 @@ export function convolution(thread: i32, threads: i32, at: usize): void {
           }
         }
       }
-      if (inside) fillInside(head, positions, axisD, axisH, axisW, classD, classH, classW, tapBytes);
-      else fillChecked(head, positions, axisD, axisH, axisW, classD, classH, classW, tapBytes, <u32>job.zeros);
+      fillTaps(head, positions, alongWidth, axisD, axisH, axisW, classD, classH, classW, tapBytes, <i32>job.zeros);
     }
 
     const from = (panels * group) / job.panelGroups;
@@ -159,87 +161,64 @@ export function convolution(thread: i32, threads: i32, at: usize): void {
   }
 }
 
-/** All six positions away from the padding: every tap's addresses are the first tap's plus one distance. */
-function fillInside(head: usize, positions: usize, axisD: GatherAxis, axisH: GatherAxis, axisW: GatherAxis, classD: i32, classH: i32, classW: i32, tapBytes: usize): void {
-  const countD = word(axisD, axisD.counts, classD);
-  const countH = word(axisH, axisH.counts, classH);
-  const countW = word(axisW, axisW.counts, classW);
-  store<i32>(head, countD * countH * countW, COUNT_AT);
-  let entry = head + ENTRY;
-  if (countD * countH * countW == 0) return;
-  for (let i = 0; i < ROWS; i++) {
-    const slot = positions + <usize>(i << 4);
-    const first = load<i32>(slot) + word(axisD, axisD.offsets, load<i32>(slot, 4)) + word(axisH, axisH.offsets, load<i32>(slot, 8)) + word(axisW, axisW.offsets, load<i32>(slot, 12));
-    store<i32>(positions + <usize>(i << 2), first, 128);
-  }
-  const low = v128.load(positions, 128);
-  const high = i32x4.replace_lane(v128.load64_zero(positions, 144), 3, 0);
-  for (let a = 0; a < countD; a++) {
-    const indexD = word(axisD, axisD.tapIndex, classD * axisD.pitch + a);
-    const deltaD = word(axisD, axisD.deltas, classD * axisD.pitch + a);
-    for (let b = 0; b < countH; b++) {
-      const indexH = indexD + word(axisH, axisH.tapIndex, classH * axisH.pitch + b);
-      const deltaH = deltaD + word(axisH, axisH.deltas, classH * axisH.pitch + b);
-      for (let c = 0; c < countW; c++) {
-        const index = indexH + word(axisW, axisW.tapIndex, classW * axisW.pitch + c);
-        const delta = i32x4.splat(deltaH + word(axisW, axisW.deltas, classW * axisW.pitch + c));
-        v128.store(entry, i32x4.add(low, delta));
-        v128.store(entry, i32x4.replace_lane(i32x4.add(high, delta), 3, <i32>(<usize>index * tapBytes)), 16);
-        entry += ENTRY;
-      }
-    }
-  }
+/** The six positions' byte offsets along one axis for its tap j (-1: padding), as four lanes and two. */
+// @ts-ignore: decorator
+@inline function offsetsLow(axis: GatherAxis, positions: usize, field: usize, j: i32): v128 {
+  let v = i32x4.splat(word(axis, axis.offsets, load<i32>(positions + field) + j));
+  v = i32x4.replace_lane(v, 1, word(axis, axis.offsets, load<i32>(positions + field, 16) + j));
+  v = i32x4.replace_lane(v, 2, word(axis, axis.offsets, load<i32>(positions + field, 32) + j));
+  return i32x4.replace_lane(v, 3, word(axis, axis.offsets, load<i32>(positions + field, 48) + j));
 }
 
-/** Some positions touch the padding (or do not exist): address by address, and taps that are all padding are left out. */
-function fillChecked(head: usize, positions: usize, axisD: GatherAxis, axisH: GatherAxis, axisW: GatherAxis, classD: i32, classH: i32, classW: i32, tapBytes: usize, zeros: u32): void {
+// @ts-ignore: decorator
+@inline function offsetsHigh(axis: GatherAxis, positions: usize, field: usize, j: i32): v128 {
+  const v = i32x4.splat(word(axis, axis.offsets, load<i32>(positions + field, 64) + j));
+  return i32x4.replace_lane(v, 1, word(axis, axis.offsets, load<i32>(positions + field, 80) + j));
+}
+
+/** Appends the taps that at least one of the tile's positions needs: an address for each, zeros in the padding. */
+function fillTaps(head: usize, positions: usize, alongWidth: usize, axisD: GatherAxis, axisH: GatherAxis, axisW: GatherAxis, classD: i32, classH: i32, classW: i32, tapBytes: usize, zerosAt: i32): void {
   const countD = word(axisD, axisD.counts, classD);
   const countH = word(axisH, axisH.counts, classH);
   const countW = word(axisW, axisW.counts, classW);
+  const zeros = i32x4.splat(zerosAt);
+  const none = i32x4.splat(0);
+  for (let c = 0; c < countW; c++) {
+    v128.store(alongWidth + (<usize>c << 5), offsetsLow(axisW, positions, 12, c));
+    v128.store(alongWidth + (<usize>c << 5), offsetsHigh(axisW, positions, 12, c), 16);
+  }
+  const sampleLow = i32x4.replace_lane(i32x4.replace_lane(i32x4.replace_lane(i32x4.splat(load<i32>(positions)), 1, load<i32>(positions, 16)), 2, load<i32>(positions, 32)), 3, load<i32>(positions, 48));
+  const sampleHigh = i32x4.replace_lane(i32x4.splat(load<i32>(positions, 64)), 1, load<i32>(positions, 80));
   let entry = head + ENTRY;
-  let taps = 0;
   for (let a = 0; a < countD; a++) {
+    const planeLow = offsetsLow(axisD, positions, 4, a);
+    const planeHigh = offsetsHigh(axisD, positions, 4, a);
+    // All lanes negative: all padding.
+    if (i32x4.all_true(i32x4.lt_s(v128.and(planeLow, planeHigh), none))) continue;
     for (let b = 0; b < countH; b++) {
-      // Per position: where its row of inputs begins for this (a, b), or 0 where that row is padding.
-      let any = false;
-      for (let i = 0; i < ROWS; i++) {
-        const slot = positions + <usize>(i << 4);
-        const sample = load<u32>(slot);
-        let row: u32 = 0;
-        if (sample != 0) {
-          const offsetD = word(axisD, axisD.offsets, load<i32>(slot, 4) + a);
-          const offsetH = word(axisH, axisH.offsets, load<i32>(slot, 8) + b);
-          if ((offsetD | offsetH) >= 0) {
-            row = sample + <u32>offsetD + <u32>offsetH;
-            any = true;
-          }
-        }
-        store<u32>(positions + <usize>(i << 2), row, 128);
-      }
-      if (!any) continue;
+      const lineLow = offsetsLow(axisH, positions, 8, b);
+      const lineHigh = offsetsHigh(axisH, positions, 8, b);
+      // The sign of an or says whether either is padding.
+      const outLow = v128.or(planeLow, lineLow);
+      const outHigh = v128.or(planeHigh, lineHigh);
+      if (i32x4.all_true(i32x4.lt_s(v128.and(outLow, outHigh), none))) continue;
+      const rowLow = i32x4.add(sampleLow, i32x4.add(planeLow, lineLow));
+      const rowHigh = i32x4.add(sampleHigh, i32x4.add(planeHigh, lineHigh));
       const index = word(axisD, axisD.tapIndex, classD * axisD.pitch + a) + word(axisH, axisH.tapIndex, classH * axisH.pitch + b);
       for (let c = 0; c < countW; c++) {
-        let used = false;
-        for (let i = 0; i < ROWS; i++) {
-          const row = load<u32>(positions + <usize>(i << 2), 128);
-          let address = zeros;
-          if (row != 0) {
-            const offsetW = word(axisW, axisW.offsets, load<i32>(positions + <usize>(i << 4), 12) + c);
-            if (offsetW >= 0) {
-              address = row + <u32>offsetW;
-              used = true;
-            }
-          }
-          store<u32>(entry + <usize>(i << 2), address);
-        }
-        if (!used) continue;
-        store<u32>(entry, <u32>(<usize>(index + word(axisW, axisW.tapIndex, classW * axisW.pitch + c)) * tapBytes), COUNT_AT);
+        const offsetLow = v128.load(alongWidth + (<usize>c << 5));
+        const offsetHigh = v128.load(alongWidth + (<usize>c << 5), 16);
+        const insideLow = i32x4.ge_s(v128.or(outLow, offsetLow), none);
+        const insideHigh = i32x4.ge_s(v128.or(outHigh, offsetHigh), none);
+        if (!v128.any_true(v128.or(insideLow, insideHigh))) continue;
+        v128.store(entry, v128.bitselect(i32x4.add(rowLow, offsetLow), zeros, insideLow));
+        v128.store(entry, v128.bitselect(i32x4.add(rowHigh, offsetHigh), zeros, insideHigh), 16);
+        store<i32>(entry, <i32>(<usize>(index + word(axisW, axisW.tapIndex, classW * axisW.pitch + c)) * tapBytes), LAST);
         entry += ENTRY;
-        taps++;
       }
     }
   }
-  store<i32>(head, taps, COUNT_AT);
+  store<i32>(head, <i32>((entry - head) / ENTRY) - 1, LAST);
 }
 
 /** The last panel when channels are no multiple of its width: computed aside, and only the lanes that exist copied. */

@@ -1,5 +1,6 @@
 import type { Random } from '../../random';
 import { voxelCount, type Shape3 } from '../../volume/volume';
+import { rotation } from '../plant/rotation';
 import { smoothNoise } from '../plant/smooth-noise';
 import { Cortex } from './cortex';
 import { deepStructuresNear } from './deep-structures';
@@ -235,21 +236,4 @@ function drawDeep(
     overShare[v] = share;
   }
   return overShare[v] >= 0.5 ? over[v] : 0;
-}
-
-/** Row-major rotation by three angles in radians. */
-function rotation([a, b, c]: readonly number[]): readonly number[] {
-  const [sa, sb, sc] = [Math.sin(a), Math.sin(b), Math.sin(c)];
-  const [ca, cb, cc] = [Math.cos(a), Math.cos(b), Math.cos(c)];
-  return [
-    cb * cc,
-    sa * sb * cc - ca * sc,
-    ca * sb * cc + sa * sc,
-    cb * sc,
-    sa * sb * sc + ca * cc,
-    ca * sb * sc - sa * cc,
-    -sb,
-    sa * cb,
-    ca * cb,
-  ];
 }

@@ -2,6 +2,7 @@ import { InputError } from '../../errors';
 import { Random } from '../../random';
 import { voxelCount, type Affine, type Mask, type Shape3, type Volume } from '../../volume/volume';
 import type { Group } from '../cohort';
+import { Acquisition } from '../plant/acquisition';
 import { drawFunnel, funnelRadii, nearestVoxel } from '../plant/funnel';
 import { growLesion, softEdge } from '../plant/lesion-growth';
 import { drawLesionSigns, type LesionSigns } from '../plant/lesion-signs';
@@ -18,6 +19,8 @@ const BLUR_MM = 4;
 const FUNNEL_GREY = 0.5;
 /** Half width of a lesion's soft outline in mm. */
 const RIM_MM = 2;
+/** Standard deviation of the fine texture of all tissue, as a share of its signal. */
+const TEXTURE = 0.02;
 /** A voxel counts as altered when at full strength at least this share of it turns from white to grey. */
 const ALTERED_SHARE = 0.2;
 
@@ -50,7 +53,7 @@ export interface PhantomHead {
 
 export interface PhantomLesion extends LesionSigns {
   readonly mask: Mask;
-  /** Strength of the lesion in every voxel, 0..1: what lies outside of its support is untouched. */
+  /** Strength of the lesion in every voxel, funnel included, 0..1: where it is 0 the head is the control's. */
   readonly strength: Float32Array;
 }
 
@@ -83,8 +86,8 @@ export function makePhantomHead(place: PhantomPlace, options: PhantomOptions = {
       ? drawLesion(anatomy, drawLesionSigns(stream('signs'), options.difficulty ?? 0.5), stream('place'))
       : undefined;
   const { t1w, flair } = render(anatomy, lesion);
-  acquire(t1w, shape, spacing, 1000, 0.022, stream('t1w'));
-  acquire(flair, shape, spacing, 1000, 0.03, stream('flair'));
+  const scan = (signal: Float32Array, noise: number, name: string): Float32Array =>
+    new Acquisition(shape, spacing, TEXTURE, noise, stream(name)).scan(signal);
 
   const affine: Affine = [
     ...[spacing, 0, 0, VIEW_CENTRE[0] - ((shape[0] - 1) / 2) * spacing],
@@ -95,12 +98,16 @@ export function makePhantomHead(place: PhantomPlace, options: PhantomOptions = {
   const inBrain = Uint8Array.from([0, ...PHANTOM_STRUCTURES.map(({ brain }) => (brain ? 1 : 0))]);
   const grid = { shape, affine };
   return {
-    t1w: { ...grid, data: t1w },
-    flair: { ...grid, data: flair },
+    t1w: { ...grid, data: scan(t1w, 0.022, 't1w') },
+    flair: { ...grid, data: scan(flair, 0.03, 'flair') },
     labels: { ...grid, data: anatomy.labels },
     brain: { ...grid, data: anatomy.labels.map((label) => inBrain[label]) },
     ...(lesion && {
-      lesion: { ...lesion.signs, mask: { ...grid, data: lesion.mask }, strength: lesion.strength },
+      lesion: {
+        ...lesion.signs,
+        mask: { ...grid, data: lesion.mask },
+        strength: lesion.strength.map((value, v) => Math.max(value, lesion.funnel[v])),
+      },
     }),
   };
 }
@@ -144,24 +151,22 @@ function drawLesion(anatomy: Anatomy, signs: LesionSigns, random: Random): Drawn
       inFunnel++;
     });
   }
-  const wanted = Math.round((signs.volumeMl * 1000) / spacing ** 3);
+  const alterable = (v: number): boolean =>
+    mask[v] === 0 &&
+    (isCortex(v) || whiteShare(anatomy, v, 0, signs) - whiteShare(anatomy, v, 1, signs) >= ALTERED_SHARE);
   const growth = growLesion({
     shape,
     spacing,
     seed,
     passable: (v) => side[v] === side[seed] && (isCortex(v) || isWhite(v)),
-    alterable: (v) =>
-      mask[v] === 0 &&
-      (isCortex(v) || whiteShare(anatomy, v, 0, signs) - whiteShare(anatomy, v, 1, signs) >= ALTERED_SHARE),
-    count: Math.max(wanted - inFunnel, 1),
+    alterable,
+    count: Math.max(Math.round((signs.volumeMl * 1000) / spacing ** 3) - inFunnel, 1),
     rim: RIM_MM,
     roughness: smoothNoise(shape, Math.max(8 / spacing, 1), random).map((value) => 0.25 * value),
   });
   growth.voxels.forEach((v, n) => {
     strength[v] = softEdge(growth.reach[n], growth.radius, RIM_MM);
-    if (growth.reach[n] > growth.radius) return;
-    if (isCortex(v) || whiteShare(anatomy, v, 0, signs) - whiteShare(anatomy, v, 1, signs) >= ALTERED_SHARE)
-      mask[v] = 1;
+    if (growth.reach[n] <= growth.radius && alterable(v)) mask[v] = 1;
   });
   return { signs, mask, strength, funnel };
 }
@@ -199,28 +204,4 @@ function render(anatomy: Anatomy, lesion?: DrawnLesion): { t1w: Float32Array; fl
     }
   }
   return { t1w, flair };
-}
-
-/**
- * What a scanner adds, in place: fine texture (2 %), a smooth bias field (8 %), the gain of the receiver, Rician noise.
- *
- * @param noise standard deviation of each noise channel, as a share of `scale`
- */
-function acquire(
-  data: Float32Array,
-  shape: Shape3,
-  spacing: number,
-  scale: number,
-  noise: number,
-  random: Random,
-): void {
-  const texture = smoothNoise(shape, Math.max(5 / spacing, 1), random);
-  const bias = smoothNoise(shape, 80 / spacing, random);
-  const gain = scale * random.uniform(0.85, 1.15);
-  for (let v = 0; v < data.length; v++) {
-    const signal = data[v] * (1 + 0.02 * texture[v]) * (1 + 0.08 * bias[v]);
-    const real = signal + random.normal(0, noise);
-    const imaginary = random.normal(0, noise);
-    data[v] = Math.round(gain * Math.sqrt(real * real + imaginary * imaginary));
-  }
 }

@@ -4,7 +4,7 @@ import type { Shape3 } from '../../volume/volume';
 export interface Growth {
   readonly voxels: Int32Array;
   /** Length of the shortest path from the seed, in mm (stretched by `roughness`), ascending. */
-  readonly reach: Float32Array;
+  readonly reach: Float64Array;
   /** Reach at which the wanted number of voxels was full. */
   readonly radius: number;
 }
@@ -69,7 +69,7 @@ export function growLesion(request: GrowthRequest): Growth {
   }
   return {
     voxels: Int32Array.from(voxels),
-    reach: Float32Array.from(reach),
+    reach: Float64Array.from(reach),
     radius: Math.min(radius, reach[reach.length - 1]),
   };
 }

@@ -1,0 +1,102 @@
+/** Structures in the middle, by MUSE number. */
+const UNPAIRED: readonly (readonly [number, string])[] = [
+  [1, 'cortical CSF'],
+  [4, 'third ventricle'],
+  [11, 'fourth ventricle'],
+  [35, 'brainstem'],
+  [46, 'other CSF'],
+  [69, 'optic chiasm'],
+  [71, 'cerebellar vermal lobules 1 to 5'],
+  [72, 'cerebellar vermal lobules 6 to 7'],
+  [73, 'cerebellar vermal lobules 8 to 10'],
+  [95, 'corpus callosum'],
+];
+
+/** Structures of both sides: number on the right, number on the left, name. */
+const PAIRED: readonly (readonly [right: number, left: number, name: string])[] = [
+  [23, 30, 'accumbens'],
+  [31, 32, 'amygdala'],
+  [36, 37, 'caudate'],
+  [38, 39, 'cerebellar cortex'],
+  [40, 41, 'cerebellar white matter'],
+  [47, 48, 'hippocampus'],
+  [49, 50, 'inferior lateral ventricle'],
+  [51, 52, 'lateral ventricle'],
+  [55, 56, 'pallidum'],
+  [57, 58, 'putamen'],
+  [59, 60, 'thalamus'],
+  [61, 62, 'ventral diencephalon'],
+  [76, 75, 'basal forebrain'],
+  [81, 82, 'frontal white matter'],
+  [83, 84, 'occipital white matter'],
+  [85, 86, 'parietal white matter'],
+  [87, 88, 'temporal white matter'],
+  [89, 90, 'fornix'],
+  [91, 92, 'internal capsule, anterior limb'],
+  [93, 94, 'internal capsule, posterior limb'],
+  [100, 101, 'anterior cingulate gyrus'],
+  [102, 103, 'anterior insula'],
+  [104, 105, 'anterior orbital gyrus'],
+  [106, 107, 'angular gyrus'],
+  [108, 109, 'calcarine cortex'],
+  [112, 113, 'central operculum'],
+  [114, 115, 'cuneus'],
+  [116, 117, 'entorhinal area'],
+  [118, 119, 'frontal operculum'],
+  [120, 121, 'frontal pole'],
+  [122, 123, 'fusiform gyrus'],
+  [124, 125, 'gyrus rectus'],
+  [128, 129, 'inferior occipital gyrus'],
+  [132, 133, 'inferior temporal gyrus'],
+  [134, 135, 'lingual gyrus'],
+  [136, 137, 'lateral orbital gyrus'],
+  [138, 139, 'middle cingulate gyrus'],
+  [140, 141, 'medial frontal cortex'],
+  [142, 143, 'middle frontal gyrus'],
+  [144, 145, 'middle occipital gyrus'],
+  [146, 147, 'medial orbital gyrus'],
+  [148, 149, 'postcentral gyrus medial segment'],
+  [150, 151, 'precentral gyrus medial segment'],
+  [152, 153, 'superior frontal gyrus medial segment'],
+  [154, 155, 'middle temporal gyrus'],
+  [156, 157, 'occipital pole'],
+  [160, 161, 'occipital fusiform gyrus'],
+  [162, 163, 'opercular part inferior frontal gyrus'],
+  [164, 165, 'orbital part inferior frontal gyrus'],
+  [166, 167, 'posterior cingulate gyrus'],
+  [168, 169, 'precuneus'],
+  [170, 171, 'parahippocampal gyrus'],
+  [172, 173, 'posterior insula'],
+  [174, 175, 'parietal operculum'],
+  [176, 177, 'postcentral gyrus'],
+  [178, 179, 'posterior orbital gyrus'],
+  [180, 181, 'planum polare'],
+  [182, 183, 'precentral gyrus'],
+  [184, 185, 'planum temporale'],
+  [186, 187, 'subcallosal area'],
+  [190, 191, 'superior frontal gyrus'],
+  [192, 193, 'supplementary motor cortex'],
+  [194, 195, 'supramarginal gyrus'],
+  [196, 197, 'superior occipital gyrus'],
+  [198, 199, 'superior parietal lobule'],
+  [200, 201, 'superior temporal gyrus'],
+  [202, 203, 'temporal pole'],
+  [204, 205, 'triangular part inferior frontal gyrus'],
+  [206, 207, 'transverse temporal gyrus'],
+];
+
+/** Names of the label numbers that MUSE and DLMUSE maps hold. */
+export const MUSE_STRUCTURES: readonly { readonly number: number; readonly name: string }[] = [
+  ...UNPAIRED.map(([number, name]) => ({ number, name })),
+  ...PAIRED.flatMap(([right, left, name]) => [
+    { number: right, name: `${name}, right` },
+    { number: left, name: `${name}, left` },
+  ]),
+].sort((a, b) => a.number - b.number);
+
+/** Label of the same structure on the other side: what a mirrored head's numbers become. */
+export const MIRRORED_LABEL = Uint8Array.from({ length: 256 }, (_, number) => number);
+for (const [right, left] of PAIRED) {
+  MIRRORED_LABEL[right] = left;
+  MIRRORED_LABEL[left] = right;
+}

@@ -13,7 +13,7 @@ const THREAD_BYTES = 640;
 /** Pieces of work per thread, so that a thread that was held up does not hold up the others. */
 const PIECES = 8;
 /** Positions of dy that are multiplied with every tap while they are in the cache. */
-const BLOCK_POSITIONS = 384;
+const BLOCK_POSITIONS = 256;
 /** With so few input channels the taps along a row are taken as channels (a stem). */
 const FOLD_CHANNELS = 4;
 

@@ -2,8 +2,8 @@ import type { Machine } from './machine';
 
 /** Floats of x that one partial sum covers: fixed, so that sums do not depend on the number of threads. */
 const BLOCK_FLOATS = 65_536;
-/** Floats that are swept channel by channel while they are in the first-level cache. */
-const STRIP_FLOATS = 4096;
+/** Floats swept channel by channel while they are in the first-level cache: of x, or of each of x, dy and y. */
+const STRIP_FLOATS = { sums: 4096, gradientSums: 2048 };
 const CLAIM_FLOATS = 16_384;
 
 /** x seen as [rows, channels]; addresses, 0 where absent. */
@@ -44,7 +44,7 @@ function channelSums(
   { rows, channels }: NormShape,
   at: { readonly x: number; readonly dy: number; readonly y: number; readonly mean: number },
 ): ChannelSums {
-  const rowsPerStrip = Math.max(8, Math.floor(STRIP_FLOATS / channels));
+  const rowsPerStrip = Math.max(8, Math.floor(STRIP_FLOATS[kernel] / channels));
   const rowsPerBlock = Math.max(rowsPerStrip, Math.floor(BLOCK_FLOATS / channels));
   const blocks = Math.ceil(rows / rowsPerBlock);
   return heap.withScratch([blocks * 2 * channels * 8], (partial) => {

@@ -107,17 +107,16 @@ export function gradientSums(thread: i32, threads: i32, at: usize): void {
       for (; channel + 4 <= channels; channel += 4) {
         let s0 = f64x2.splat(0), s1 = f64x2.splat(0), q0 = f64x2.splat(0), q1 = f64x2.splat(0);
         const mean = v128.load(job.mean + <usize>(channel << 2));
-        const meanLow = lowPair(mean), meanHigh = highPair(mean);
         let p = strip + <usize>(channel << 2);
         for (let i = 0; i < count; i++) {
-          const x = v128.load(job.x + p);
           let g = v128.load(job.dy + p);
           if (masked) g = v128.and(g, f32x4.gt(v128.load(job.y + p), f32x4.splat(0)));
-          const low = lowPair(g), high = highPair(g);
-          s0 = f64x2.add(s0, low);
-          s1 = f64x2.add(s1, high);
-          q0 = f64x2.add(q0, f64x2.mul(low, f64x2.sub(lowPair(x), meanLow)));
-          q1 = f64x2.add(q1, f64x2.mul(high, f64x2.sub(highPair(x), meanHigh)));
+          // A product's one rounding is as small as the inputs' own: only the sum needs the wider numbers.
+          const product = f32x4.mul(g, f32x4.sub(v128.load(job.x + p), mean));
+          s0 = f64x2.add(s0, lowPair(g));
+          s1 = f64x2.add(s1, highPair(g));
+          q0 = f64x2.add(q0, lowPair(product));
+          q1 = f64x2.add(q1, highPair(product));
           p += pitch;
         }
         const to = <usize>(channel << 3);
@@ -128,13 +127,13 @@ export function gradientSums(thread: i32, threads: i32, at: usize): void {
       }
       for (; channel < channels; channel++) {
         let s: f64 = 0, q: f64 = 0;
-        const mean = <f64>load<f32>(job.mean + <usize>(channel << 2));
+        const mean = load<f32>(job.mean + <usize>(channel << 2));
         let p = strip + <usize>(channel << 2);
         for (let i = 0; i < count; i++) {
           if (!masked || load<f32>(job.y + p) > 0) {
-            const g = <f64>load<f32>(job.dy + p);
-            s += g;
-            q += g * (<f64>load<f32>(job.x + p) - mean);
+            const g = load<f32>(job.dy + p);
+            s += <f64>g;
+            q += <f64>(g * (load<f32>(job.x + p) - mean));
           }
           p += pitch;
         }

@@ -31,6 +31,12 @@ import { claim, smaller } from './work';
   return a > b ? a : b;
 }
 
+/** Like PyTorch, NaN wins: it is not hidden by a finite neighbour. */
+// @ts-ignore: decorator
+@inline function wins(value: v128, best: v128): v128 {
+  return v128.or(f32x4.gt(value, best), f32x4.ne(value, value));
+}
+
 export function maxPool(thread: i32, threads: i32, at: usize): void {
   const job = changetype<MaxPoolJob>(at);
   const channels = job.channels;
@@ -49,6 +55,40 @@ export function maxPool(thread: i32, threads: i32, at: usize): void {
       const out = <usize>(row * job.outWidth + ow) * voxel;
       const firstPosition = (d0 * job.height + h0) * job.width + w0;
       let channel = 0;
+      for (; channel + 16 <= channels; channel += 16) {
+        const c = <usize>(channel << 2);
+        let best0 = f32x4.splat(-Infinity), best1 = best0, best2 = best0, best3 = best0;
+        let index0 = i32x4.splat(firstPosition), index1 = index0, index2 = index0, index3 = index0;
+        for (let d = d0; d < d1; d++)
+          for (let h = h0; h < h1; h++) {
+            let position = (d * job.height + h) * job.width + w0;
+            let p = sample + <usize>position * voxel + c;
+            for (let w = w0; w < w1; w++) {
+              const at = i32x4.splat(position);
+              const v0 = v128.load(p), v1 = v128.load(p, 16), v2 = v128.load(p, 32), v3 = v128.load(p, 48);
+              const wins0 = wins(v0, best0), wins1 = wins(v1, best1), wins2 = wins(v2, best2), wins3 = wins(v3, best3);
+              best0 = v128.bitselect(v0, best0, wins0);
+              best1 = v128.bitselect(v1, best1, wins1);
+              best2 = v128.bitselect(v2, best2, wins2);
+              best3 = v128.bitselect(v3, best3, wins3);
+              index0 = v128.bitselect(at, index0, wins0);
+              index1 = v128.bitselect(at, index1, wins1);
+              index2 = v128.bitselect(at, index2, wins2);
+              index3 = v128.bitselect(at, index3, wins3);
+              p += voxel;
+              position++;
+            }
+          }
+        const y = job.y + out + c, indices = job.indices + out + c;
+        v128.store(y, best0);
+        v128.store(y, best1, 16);
+        v128.store(y, best2, 32);
+        v128.store(y, best3, 48);
+        v128.store(indices, index0);
+        v128.store(indices, index1, 16);
+        v128.store(indices, index2, 32);
+        v128.store(indices, index3, 48);
+      }
       for (; channel + 4 <= channels; channel += 4) {
         const c = <usize>(channel << 2);
         let best = f32x4.splat(-Infinity);
@@ -59,10 +99,9 @@ export function maxPool(thread: i32, threads: i32, at: usize): void {
             let p = sample + <usize>position * voxel + c;
             for (let w = w0; w < w1; w++) {
               const v = v128.load(p);
-              // Like PyTorch, NaN wins: it is not hidden by a finite neighbour.
-              const wins = v128.or(f32x4.gt(v, best), f32x4.ne(v, v));
-              best = v128.bitselect(v, best, wins);
-              index = v128.bitselect(i32x4.splat(position), index, wins);
+              const more = wins(v, best);
+              best = v128.bitselect(v, best, more);
+              index = v128.bitselect(i32x4.splat(position), index, more);
               p += voxel;
               position++;
             }

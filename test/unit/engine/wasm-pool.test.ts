@@ -70,6 +70,19 @@ describe('pool', () => {
     await pool.close();
   });
 
+  it('computes in memory that has grown since its threads started', async () => {
+    const machine = await Machine.open(compiled, 3);
+    const { heap, pool } = machine;
+    const count = 6_000_000;
+    const before = heap.bytesReserved;
+    const [a, result] = [heap.allocate(count * 4), heap.allocate(count * 4)];
+    expect(heap.bytesReserved).toBeGreaterThan(before);
+    heap.float32(a, count).fill(1.5);
+    pool.run('add', [a, a, result, count]);
+    expect(heap.float32(result, count).every((v) => v === 3)).toBe(true);
+    await machine.close();
+  });
+
   it('refuses kernels that do not exist and work after closing', async () => {
     const pool = await Pool.open(memory(), compiled, 1);
     expect(() => pool.run('fourier', [])).toThrow(/no kernel "fourier"/);

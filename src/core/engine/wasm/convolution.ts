@@ -14,8 +14,10 @@ const THREAD_BYTES = 640;
 const PIECES = 8;
 /** Positions of dy that are multiplied with every tap while they are in the cache. */
 const BLOCK_POSITIONS = 256;
-/** With so few input channels the taps along a row are taken as channels (a stem). */
+/** With so few input channels the taps along a row are taken as channels (a scan's modalities). */
 const FOLD_CHANNELS = 4;
+/** Work that is done before another thread has woken: so many floats to copy, multiply-adds to compute. */
+const ALONE = { floats: 65_536, products: 1_000_000 };
 
 /** A convolution's sizes. x is [batch, ...input, inChannels], y [batch, ...output, outChannels]. */
 export interface ConvGeometry extends ConvAttrs {
@@ -26,6 +28,8 @@ export interface ConvGeometry extends ConvAttrs {
   readonly outChannels: number;
   readonly kernel: Triple;
 }
+
+const product = (sizes: readonly number[]) => sizes.reduce((a, b) => a * b, 1);
 
 /** Geometry from the shapes [N,D,H,W,Ci] and [kd,kh,kw,Ci,Co] and the output's shape. */
 export function convGeometry(
@@ -51,7 +55,8 @@ export function convGeometry(
 
 /** y = x convolved with filter; all are addresses, NDHWC and DHWIO. */
 export function convolve(machine: Machine, g: ConvGeometry, x: number, filter: number, y: number): void {
-  if (folds(g)) withPaddedRows(machine, g, x, (padded) => gather(machine, 'y', fold(g), padded, filter, y));
+  if (algorithmFor('y', g) === 'folded')
+    withPaddedRows(machine, g, x, (padded) => gather(machine, 'y', fold(g), padded, filter, y));
   else gather(machine, 'y', g, x, filter, y);
 }
 
@@ -74,18 +79,23 @@ export function convolveFilterGradient(
   dy: number,
   dfilter: number,
 ): void {
-  if (folds(g))
+  if (algorithmFor('dfilter', g) === 'folded')
     withPaddedRows(machine, g, x, (padded) => outerProducts(machine, fold(g), padded, dy, dfilter));
   else outerProducts(machine, g, x, dy, dfilter);
+}
+
+/** `direct`: tap by tap. `folded`: with the taps along a row as channels, for the few channels of a scan. */
+type Algorithm = 'direct' | 'folded';
+
+/** Which algorithm serves a shape and pass: the one place that chooses. */
+function algorithmFor(pass: 'y' | 'dx' | 'dfilter', g: ConvGeometry): Algorithm {
+  const foldable = g.inChannels <= FOLD_CHANNELS && g.kernel[2] > 1 && g.dilation[2] === 1;
+  return foldable && pass !== 'dx' ? 'folded' : 'direct';
 }
 
 /** A convolution whose taps read `run` floats, and voxels of x that are `voxel` floats apart. */
 interface Folded extends ConvGeometry {
   readonly run?: number;
-}
-
-function folds(g: ConvGeometry): boolean {
-  return g.inChannels <= FOLD_CHANNELS && g.kernel[2] > 1 && g.dilation[2] === 1;
 }
 
 /**
@@ -108,7 +118,7 @@ function withPaddedRows(machine: Machine, g: ConvGeometry, x: number, use: (padd
   const rowBytes = g.input[2] * g.inChannels * 4;
   const padBytes = g.padding[2] * g.inChannels * 4;
   machine.heap.withScratch([rows * (rowBytes + 2 * padBytes)], (padded) => {
-    machine.pool.run('padRows', [x, padded, rows, rowBytes, padBytes]);
+    machine.pool.run('padRows', [x, padded, rows, rowBytes, padBytes], (rows * rowBytes) / 4 <= ALONE.floats);
     use(padded);
   });
 }
@@ -130,7 +140,7 @@ function gather(
   const rows = g.run ?? g.inChannels;
   const k = forward ? rows : g.outChannels;
   const channels = forward ? g.outChannels : rows;
-  const taps = g.kernel[0] * g.kernel[1] * g.kernel[2];
+  const taps = product(g.kernel);
   const panels = Math.ceil(channels / panel);
 
   const axes = gatherAxes(pass, g, sourceGrid, voxel);
@@ -146,30 +156,36 @@ function gather(
   groups = Math.min(groups, panels);
   const scratchBytes = tilesPerChunk * tileBytes + THREAD_BYTES + 32 * axes[2][1];
 
+  const floats = taps * rows * g.outChannels;
+  const alone = g.batch * product(g.output) * floats <= ALONE.products;
   const axisBytes = axes.map((axis) => axis.byteLength);
   heap.withScratch(
     [panels * panel * taps * k * 4, scratchBytes * pool.threads, ...axisBytes],
     (packed, scratch, ...axisAt) => {
       pool.run(forward ? 'packFilter' : 'packFilterTransposed', [filter, packed, taps, rows, g.outChannels]);
       axes.forEach((axis, a) => heap.int32(axisAt[a], axis.length).set(axis));
-      pool.run('convolution', [
-        source,
-        packed,
-        result,
-        ZEROS_AT,
-        SINK_AT,
-        scratch,
-        scratchBytes,
-        g.batch,
-        sourceGrid[0] * sourceGrid[1] * sourceGrid[2] * voxel * 4,
-        ...grid,
-        channels,
-        k,
-        taps,
-        ...axisAt,
-        tilesPerChunk,
-        groups,
-      ]);
+      pool.run(
+        'convolution',
+        [
+          source,
+          packed,
+          result,
+          ZEROS_AT,
+          SINK_AT,
+          scratch,
+          scratchBytes,
+          g.batch,
+          product(sourceGrid) * voxel * 4,
+          ...grid,
+          channels,
+          k,
+          taps,
+          ...axisAt,
+          tilesPerChunk,
+          groups,
+        ],
+        alone,
+      );
     },
   );
 }
@@ -214,7 +230,7 @@ function gatherAxes(
 function outerProducts(machine: Machine, g: Folded, x: number, dy: number, dfilter: number): void {
   const { heap, pool } = machine;
   const rows = g.run ?? g.inChannels;
-  const taps = g.kernel[0] * g.kernel[1] * g.kernel[2];
+  const taps = product(g.kernel);
   // Seven rows of eight lanes fit a stem's seven taps exactly; six rows of a panel are faster where both fit.
   const tileRows = rows % 7 === 0 && rows <= 28 ? 7 : 6;
   const width = tileRows === 7 ? 8 : machine.panel;
@@ -222,28 +238,38 @@ function outerProducts(machine: Machine, g: Folded, x: number, dy: number, dfilt
   const tilesBytes = taps * rowTiles * Math.ceil(g.outChannels / width) * tileRows * width * 4;
   const rowsPerBlock = Math.max(1, Math.floor(BLOCK_POSITIONS / g.output[2]));
   const scratchBytes = rowsPerBlock * 12 + 64;
+  const floats = taps * rows * g.outChannels;
+  const alone = g.batch * product(g.output) * floats <= ALONE.products;
   heap.withScratch([tilesBytes, scratchBytes * pool.threads], (tiles, scratch) => {
-    pool.run('filterGradient', [
-      x,
-      dy,
-      tiles,
-      scratch,
-      scratchBytes,
-      g.batch,
-      ...g.input,
-      g.inChannels * 4,
-      rows,
-      ...g.output,
-      g.outChannels,
-      ...g.kernel,
-      ...g.stride,
-      ...g.padding,
-      ...g.dilation,
-      tileRows,
-      rowsPerBlock,
-      Math.min(taps * rowTiles, pool.threads === 1 ? 1 : 4 * pool.threads),
-    ]);
-    pool.run('unpackFilterGradient', [tiles, dfilter, taps, rows, g.outChannels, tileRows]);
+    pool.run(
+      'filterGradient',
+      [
+        x,
+        dy,
+        tiles,
+        scratch,
+        scratchBytes,
+        g.batch,
+        ...g.input,
+        g.inChannels * 4,
+        rows,
+        ...g.output,
+        g.outChannels,
+        ...g.kernel,
+        ...g.stride,
+        ...g.padding,
+        ...g.dilation,
+        tileRows,
+        rowsPerBlock,
+        Math.min(taps * rowTiles, alone || pool.threads === 1 ? 1 : 4 * pool.threads),
+      ],
+      alone,
+    );
+    pool.run(
+      'unpackFilterGradient',
+      [tiles, dfilter, taps, rows, g.outChannels, tileRows],
+      floats <= ALONE.floats,
+    );
   });
 }
 
@@ -257,7 +283,7 @@ function checkLimits(g: ConvGeometry): void {
     [g.input, g.inChannels],
     [g.output, g.outChannels],
   ] as const)
-    if (grid[0] * grid[1] * grid[2] * c * 4 >= 2 ** 31)
+    if (product(grid) * c * 4 >= 2 ** 31)
       throw new InputError(
         `A sample of ${grid.join(' x ')} voxels and ${c} channels is larger than 2 GiB; use a smaller grid or a narrower network.`,
       );

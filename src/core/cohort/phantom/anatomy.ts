@@ -63,7 +63,6 @@ export function drawAnatomy(shape: Shape3, spacing: number, random: Random): Ana
   const turn = rotation([0, 1, 2].map(() => (random.uniform(-5, 5) * Math.PI) / 180));
   const [warpX, warpY, warpZ] = [0, 1, 2].map(() => smoothNoise(shape, 45 / spacing, random));
   const [wobbleX, wobbleY, wobbleZ] = [0, 1, 2].map(() => smoothNoise(shape, 13 / spacing, random));
-  const ventricles = random.uniform(0.85, 1.35);
   const thickness = random.uniform(2.5, 3);
   const cortex = new Cortex(random);
   const leaves = new FoldingPattern(random, 13, 0.85);
@@ -75,8 +74,7 @@ export function drawAnatomy(shape: Shape3, spacing: number, random: Random): Ana
   const underFlair = new Float32Array(voxels).fill(signals[0].flair);
   const cerebrum = new Float32Array(voxels);
   const depth = new Float32Array(voxels);
-  const over = new Uint8Array(voxels);
-  const overShare = new Float32Array(voxels);
+  const deep = new DeepLayer(voxels, spacing, random.uniform(0.85, 1.35));
   const layers = new Layers(signals);
 
   let v = -1;
@@ -111,9 +109,9 @@ export function drawAnatomy(shape: Shape3, spacing: number, random: Random): Ana
           if (cerebellum < spacing) {
             const leaf = leaves.distance(x, y, z, LEAF_CENTRE, 1);
             const cleft = Math.hypot(leaf, Math.max(0, -cerebellum - LEAF.depth)) - 0.2;
-            const deep = Math.min(-cerebellum, cleft);
+            const leafDepth = Math.min(-cerebellum, cleft);
             layers.lay(LABEL['cerebellar cortex'], cover(cerebellum, spacing));
-            layers.lay(LABEL['cerebellar white matter'], cover(LEAF.thickness - deep, spacing));
+            layers.lay(LABEL['cerebellar white matter'], cover(LEAF.thickness - leafDepth, spacing));
           }
           const fourth = ellipsoid(x, y, z, FOURTH_VENTRICLE.centre, FOURTH_VENTRICLE.radii);
           layers.lay(LABEL['fourth ventricle'], cover(fourth, spacing));
@@ -126,7 +124,7 @@ export function drawAnatomy(shape: Shape3, spacing: number, random: Random): Ana
               side[v] = x < 0 ? -1 : 1;
               label = cortex.depth > thickness ? LABEL['cerebral white matter'] : cortex.lobe(y, z);
             }
-            label = drawDeep(ax, y, z, ventricles, spacing, v, over, overShare) || label;
+            label = deep.draw(v, ax, y, z) || label;
           }
         }
         labels[v] = label;
@@ -135,20 +133,10 @@ export function drawAnatomy(shape: Shape3, spacing: number, random: Random): Ana
       }
     }
   }
-  return {
-    shape,
-    spacing,
-    labels,
-    side,
-    underT1w,
-    underFlair,
-    cerebrum,
-    depth,
-    over,
-    overShare,
-    thickness,
-    signals,
-  };
+  deep.labelMissing(labels);
+  const { over, overShare } = deep;
+  const under = { underT1w, underFlair };
+  return { shape, spacing, labels, side, ...under, cerebrum, depth, over, overShare, thickness, signals };
 }
 
 /** Every tissue's signal varies a little from head to head; cortex as one, or a lobe of its own signal would be a sign. */
@@ -218,22 +206,38 @@ class Layers {
 const MUSCLE: Signal = { t1w: 0.48, flair: 0.42 };
 const EYE: Signal = { t1w: 0.24, flair: 0.16 };
 
-/** Notes which deep structure covers a voxel and how much of it; returns its number where it is half or more, else 0. */
-function drawDeep(
-  ax: number,
-  y: number,
-  z: number,
-  ventricles: number,
-  voxel: number,
-  v: number,
-  over: Uint8Array,
-  overShare: Float32Array,
-): number {
-  for (const structure of deepStructuresNear(ax, y, z)) {
-    const share = cover(structure.distance(ax, y, z, ventricles), voxel);
-    if (share <= 0 || (share < 0.5 && share <= overShare[v])) continue;
-    over[v] = structure.number;
-    overShare[v] = share;
+/** The deep structures over the white matter: which covers a voxel, and how much of it. */
+class DeepLayer {
+  readonly over: Uint8Array;
+  readonly overShare: Float32Array;
+  /** Largest share of a voxel that a structure has anywhere, and where; by label number. */
+  private readonly most = new Map<number, { share: number; voxel: number }>();
+
+  constructor(
+    voxels: number,
+    private readonly voxel: number,
+    private readonly ventricles: number,
+  ) {
+    this.over = new Uint8Array(voxels);
+    this.overShare = new Float32Array(voxels);
   }
-  return overShare[v] >= 0.5 ? over[v] : 0;
+
+  /** Draws voxel `v`; returns the number of the structure that fills half of it or more, else 0. */
+  draw(v: number, ax: number, y: number, z: number): number {
+    for (const { number, distance } of deepStructuresNear(ax, y, z)) {
+      const share = cover(distance(ax, y, z, this.ventricles), this.voxel);
+      if (share <= 0) continue;
+      if (share > (this.most.get(number)?.share ?? 0)) this.most.set(number, { share, voxel: v });
+      if (share < 0.5 && share <= this.overShare[v]) continue;
+      this.over[v] = number;
+      this.overShare[v] = share;
+    }
+    return this.overShare[v] >= 0.5 ? this.over[v] : 0;
+  }
+
+  /** In coarse grids a thin structure may nowhere fill half a voxel: it gets the one that it fills most. */
+  labelMissing(labels: Uint8Array): void {
+    const present = new Set(labels);
+    for (const [number, { voxel }] of this.most) if (!present.has(number)) labels[voxel] = number;
+  }
 }

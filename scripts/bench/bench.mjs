@@ -123,7 +123,8 @@ async function measure(name, geometry) {
     const ratio = peer && gflops / peerGflops;
     const against = peer ? `   torch ${peerGflops.toFixed(0).padStart(4)}   ratio ${ratio.toFixed(2)}` : '';
     console.log(`${name.padEnd(46)} ${pass.padEnd(16)} ${gflops.toFixed(0).padStart(5)}${against}`);
-    return { name, pass, gflops, peerGflops, ratio };
+    const best = { ours: flops / Math.min(...ours) / 1e6, peer: peer && flops / Math.min(...theirs) / 1e6 };
+    return { name, pass, gflops, peerGflops, ratio, best };
   });
 }
 

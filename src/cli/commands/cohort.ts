@@ -27,6 +27,7 @@ export function addCohortCommands(fcd: Command): void {
 interface PhantomFlags {
   readonly out: string;
   readonly subjects: number;
+  readonly twins?: boolean;
   readonly size: number;
   readonly seed: number;
   readonly difficulty: number;
@@ -37,7 +38,8 @@ function addPhantom(fcd: Command): void {
     .command('phantom')
     .description('a BIDS cohort of heads that never were a person, half of them with an FCD type II')
     .requiredOption('--out <dir>', 'a new or empty folder')
-    .option('--subjects <n>', 'how many heads', wholeNumber(2), 40)
+    .option('--subjects <n>', 'how many cases', wholeNumber(2), 40)
+    .option('--twins', 'draw every head with its lesion and without it: half as many heads')
     .option('--size <voxels>', 'voxels along the longest side', wholeNumber(16), 64)
     .option('--seed <n>', 'the same seed makes the same bytes', wholeNumber(0), 1)
     .option(
@@ -56,7 +58,7 @@ function addPhantom(fcd: Command): void {
       });
       progress.end();
       tell(
-        `${flags.subjects} heads in ${resolve(flags.out)}. Next: fcd experiment --cohort ${flags.out} --out RUNS`,
+        `${flags.subjects} cases in ${resolve(flags.out)}. Next: fcd experiment --cohort ${flags.out} --out RUNS`,
       );
     });
 }

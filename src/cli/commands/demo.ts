@@ -53,8 +53,7 @@ const RECIPE: Recipe = {
   outside: 'zero',
 };
 
-const TRAINING: TrainingConfig = {
-  epochs: 14,
+const TRAINING: Omit<TrainingConfig, 'epochs'> = {
   batchSize: 8,
   microBatch: 8,
   optimiser: {
@@ -200,19 +199,20 @@ function phantomPlan(seed: number): DemoPlan {
   return {
     title: 'Phantom heads with lesions like FCD type II',
     notes: [
-      'These heads never were a person: a parametric phantom, half of the heads with the signs of an FCD type II (difficulty 0.1 of 1: brighter than most real ones).',
+      'These heads never were a person: a parametric phantom, drawn with and without the signs of an FCD type II (difficulty 0.1 of 1: brighter than most real ones). Both versions of a head are always in the same fold.',
     ],
     makeCohort: (out, onProgress, signal) =>
       writePhantomCohort({
         out,
         subjects: 200,
+        twins: true,
         size: 48,
         seed,
         difficulty: 0.1,
         signal,
         onProgress: ({ done, total }) => onProgress(done, total),
       }),
-    training: { ...TRAINING, epochs: 16, augmentation: { ...TRAINING.augmentation, rotation: 8 } },
+    training: { ...TRAINING, epochs: 20 },
   };
 }
 
@@ -232,11 +232,11 @@ async function plantedPlan(data: string, seed: number): Promise<DemoPlan> {
         labels: data,
         out,
         seed,
-        copies: 6,
+        copies: 4,
         strength: 1.4,
         signal,
         onProgress: ({ done, total }) => onProgress(done, total),
       }),
-    training: TRAINING,
+    training: { ...TRAINING, epochs: 10 },
   };
 }

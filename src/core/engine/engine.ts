@@ -9,7 +9,12 @@ export interface EngineReport {
   readonly threads: number;
   readonly node: string;
   readonly reason: string;
-  readonly selfTest: readonly { readonly module: string; readonly ok: boolean; readonly gflops: number; readonly detail: string }[];
+  readonly selfTest: readonly {
+    readonly module: string;
+    readonly ok: boolean;
+    readonly gflops: number;
+    readonly detail: string;
+  }[];
 }
 
 export interface EngineOptions {

@@ -9,8 +9,13 @@ import { PHANTOM_STRUCTURES } from './structures';
 export interface PhantomCohortRequest {
   /** A new or empty folder. */
   readonly out: string;
-  /** How many heads; half of them have a lesion. Default 40. */
+  /** How many cases; half of them have a lesion. Default 40. */
   readonly subjects?: number;
+  /**
+   * Draw every head twice, with its lesion and without it, as planted cohorts do: half as many heads, but a network
+   * learns from the difference alone. Default: every case is a head of its own.
+   */
+  readonly twins?: boolean;
   /** Voxels along the longest side. Default 64 (3.5 mm). */
   readonly size?: number;
   readonly seed?: number;
@@ -21,6 +26,8 @@ export interface PhantomCohortRequest {
 }
 
 interface Person {
+  /** Number of the head that is drawn, from 1. */
+  readonly head: number;
   readonly group: Group;
   readonly sex: 'F' | 'M';
   readonly age: number;
@@ -31,12 +38,16 @@ interface Person {
  * patient and a control shares sex and age, and both come out of the same generator: only the lesion tells them apart.
  */
 export async function writePhantomCohort(request: PhantomCohortRequest): Promise<void> {
-  const { out, subjects = 40, size = 64, seed = 1, difficulty = 0.5 } = request;
+  const { out, subjects = 40, twins = false, size = 64, seed = 1, difficulty = 0.5 } = request;
   const grid = phantomGrid(size);
   brightnessFactor(difficulty); // refuses an impossible difficulty before anything is written
   if (!Number.isInteger(subjects) || subjects < 2 || subjects > 99999)
     throw new InputError(
       `A phantom cohort of ${subjects} heads cannot be made; give a whole number from 2 on.`,
+    );
+  if (twins && subjects % 2 !== 0)
+    throw new InputError(
+      `Twins come in pairs: ${subjects} cases cannot be made of them; give an even number.`,
     );
   if (!Number.isInteger(seed)) throw new InputError(`The seed is ${seed}; give a whole number.`);
   const writer = await BidsWriter.open(
@@ -44,10 +55,11 @@ export async function writePhantomCohort(request: PhantomCohortRequest): Promise
     {
       name: 'FCD phantom: synthetic heads, half of them with a lesion like FCD type II',
       readme: README,
-      settings: { kind: 'phantom', subjects, size, seed, difficulty },
+      settings: { kind: twins ? 'phantom twins' : 'phantom', subjects, size, seed, difficulty },
       labels: PHANTOM_STRUCTURES,
       columns: {
-        source: 'the head this case stems from; every phantom is its own',
+        source: 'the head this case stems from; without twins every case is a head of its own',
+        ...(twins && { twin: 'the head with its lesion and without it' }),
         sex: 'F or M, drawn; a patient and a control share it',
         age: 'years, drawn; a patient and a control share it',
       },
@@ -56,30 +68,36 @@ export async function writePhantomCohort(request: PhantomCohortRequest): Promise
     request.onProgress,
     request.signal,
   );
-  const people = drawPeople(subjects, Random.seeded(seed, 'phantom', 'people'));
-  for (const [index, { group, sex, age }] of people.entries()) {
+  const people = drawPeople(subjects, twins, Random.seeded(seed, 'phantom', 'people'));
+  for (const [index, { head, group, sex, age }] of people.entries()) {
     writer.checkStopped();
     const subject = index + 1;
-    const { t1w, flair, brain, labels, lesion } = makePhantomHead(
-      { seed, subject, ...grid },
-      { group, difficulty },
-    );
-    const row = { source: participantId(subject), sex, age };
+    const place = { seed, subject: head, ...grid };
+    const { t1w, flair, brain, labels, lesion } = makePhantomHead(place, { group, difficulty });
+    const name = `head-${head}`;
+    const whose: Record<string, string> = twins
+      ? { source: name, twin: name }
+      : { source: participantId(subject) };
+    const row = { ...whose, sex, age };
     await writer.add(subject, { row, group, t1w, flair, brain, labels, roi: lesion?.mask });
   }
   await writer.close();
 }
 
-/** Patients and controls in equal number (one control more where it is odd), in random order, paired in sex and age. */
-function drawPeople(count: number, random: Random): Person[] {
-  const people: Person[] = [];
+/**
+ * Patients and controls in equal number (one control more where it is odd), in random order, paired in sex and age; as
+ * twins the pair is one head.
+ */
+function drawPeople(count: number, twins: boolean, random: Random): Person[] {
+  const people: Omit<Person, 'head'>[] = [];
   while (people.length < count) {
     const sex = random.pick(['F', 'M'] as const);
     const age = 8 + random.integer(50);
     people.push({ group: 'control', sex, age });
     if (people.length < count) people.push({ group: 'fcd', sex, age });
   }
-  return random.shuffled(people);
+  if (twins) return random.shuffled(people.map((person, index) => ({ ...person, head: 1 + (index >> 1) })));
+  return random.shuffled(people).map((person, index) => ({ ...person, head: index + 1 }));
 }
 
 const README = `Synthetic heads, drawn by FCD Lens. No person was examined; nothing here is for diagnosis.

@@ -76,9 +76,14 @@ describe('a phantom cohort on disk', () => {
     const { images, roi } = cases[index];
     const place = { seed: 11, subject: index + 1, ...phantomGrid(32) };
     const head = makePhantomHead(place, { group: 'fcd', difficulty: 0.4 });
-    expect((await readNifti(images.T1w!)).volume.data).toEqual(head.t1w.data);
-    expect((await readNifti(images.FLAIR!)).volume.data).toEqual(head.flair.data);
-    expect(Uint8Array.from((await readNifti(roi!.path)).volume.data)).toEqual(head.lesion!.mask.data);
+    for (const [path, drawn] of [
+      [images.T1w!, head.t1w.data],
+      [images.FLAIR!, head.flair.data],
+      [roi!.path, head.lesion!.mask.data],
+    ] as const) {
+      const { data } = (await readNifti(path)).volume;
+      expect(data.length === drawn.length && data.every((value, v) => value === drawn[v]), path).toBe(true);
+    }
   });
 
   it('gives patients and controls the same headers', async () => {

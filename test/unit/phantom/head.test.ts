@@ -46,8 +46,8 @@ describe('a healthy head', () => {
     );
     expect(new Set(PHANTOM_STRUCTURES.map(({ name }) => name)).size).toBe(23);
     const all = Array.from({ length: 24 }, (_, n) => n);
-    for (let subject = 1; subject <= 6; subject++)
-      for (const size of subject === 1 ? [32, 48, 64] : [40]) {
+    for (let subject = 1; subject <= 4; subject++)
+      for (const size of subject === 1 ? [32, 48] : [40]) {
         const { labels } = makePhantomHead({ seed: 5, subject, ...phantomGrid(size) });
         expect([...new Set(labels.data)].sort((a, b) => a - b)).toEqual(all);
       }
@@ -136,7 +136,12 @@ describe('a healthy head', () => {
   it('is the same for a seed and subject, and another for another', () => {
     const of = (seed: number, subject: number): PhantomHead => makePhantomHead({ seed, subject, ...small });
     const first = of(1, 1);
-    expect(of(1, 1)).toEqual(first);
+    const again = of(1, 1);
+    for (const image of ['t1w', 'flair', 'labels'] as const)
+      expect(
+        again[image].data.every((value, v) => value === first[image].data[v]),
+        image,
+      ).toBe(true);
     for (const other of [of(1, 2), of(2, 1)])
       expect(Buffer.compare(other.labels.data, first.labels.data)).not.toBe(0);
   });
@@ -163,8 +168,8 @@ describe('a head with a lesion', () => {
     for (let subject = 1; subject <= 2; subject++) {
       const { sick, well } = pair(subject, 0.5);
       expect(well.lesion).toBeUndefined();
-      expect(sick.labels.data).toEqual(well.labels.data);
-      expect(sick.brain.data).toEqual(well.brain.data);
+      expect(Buffer.compare(sick.labels.data, well.labels.data)).toBe(0);
+      expect(Buffer.compare(sick.brain.data, well.brain.data)).toBe(0);
       const { strength, mask } = sick.lesion!;
       let changed = 0;
       for (let v = 0; v < voxelCount(small.shape); v++) {
@@ -241,12 +246,12 @@ describe('a head with a lesion', () => {
   });
 
   it('is found by its brightness at difficulty 0 and not at difficulty 1', () => {
-    const grid = phantomGrid(48);
-    const subjects = Array.from({ length: 10 }, (_, n) => n + 1);
+    const grid = phantomGrid(40);
+    const subjects = Array.from({ length: 8 }, (_, n) => n + 1);
     const scores = (difficulty?: number): number[] =>
       subjects.map((subject) => {
         const group = difficulty === undefined ? 'control' : 'fcd';
-        const { flair, brain } = makePhantomHead({ seed: 8, subject, ...grid }, { group, difficulty });
+        const { flair, brain } = makePhantomHead({ seed: 3, subject, ...grid }, { group, difficulty });
         return brightestSpot(flair, brain);
       });
     const controls = scores();

@@ -12,7 +12,7 @@ export interface DataSetText {
   /** Plain sentences for README: what this is and what it is not. */
   readonly readme: string;
   /** The settings that made it, in dataset_description.json: the same settings give the same bytes. */
-  readonly settings: Readonly<Record<string, string | number>>;
+  readonly settings: Readonly<Record<string, string | number | boolean>>;
   /** Names of the numbers in the label maps. */
   readonly labels: readonly { readonly number: number; readonly name: string }[];
   /** Columns of participants.tsv beside participant_id, with what they mean. */
@@ -22,7 +22,7 @@ export interface DataSetText {
 /** One participant's files; `t1w` and `flair` hold whole numbers from 0 to 32767. */
 export interface WrittenCase {
   /** Values of the columns of participants.tsv; `n/a` where missing. */
-  readonly row: Readonly<Record<string, string | number>>;
+  readonly row: Readonly<Record<string, string | number | undefined>>;
   readonly group: Group;
   readonly t1w: Volume;
   readonly flair: Volume;

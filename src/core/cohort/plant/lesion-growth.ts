@@ -1,4 +1,4 @@
-import type { Shape3 } from '../../volume/volume';
+import { voxelCount, type Shape3 } from '../../volume/volume';
 
 /** Voxels reached from a seed, nearest first, with the path length that led there. */
 export interface Growth {
@@ -33,8 +33,10 @@ export interface GrowthRequest {
 export function growLesion(request: GrowthRequest): Growth {
   const { shape, spacing, seed, passable, alterable, count, rim, roughness } = request;
   const [ni, nj, nk] = shape;
-  const best = new Map<number, number>([[seed, 0]]);
-  const done = new Set<number>();
+  // Shortest path known so far to every voxel; Infinity: none yet.
+  const best = new Float64Array(voxelCount(shape)).fill(Infinity);
+  best[seed] = 0;
+  const done = new Uint8Array(best.length);
   const queue = new Frontier();
   queue.push(0, seed);
   const voxels: number[] = [];
@@ -44,9 +46,9 @@ export function growLesion(request: GrowthRequest): Growth {
   while (queue.size > 0) {
     const length = queue.least;
     const voxel = queue.pop();
-    if (done.has(voxel)) continue;
+    if (done[voxel]) continue;
     if (length > radius + rim) break;
-    done.add(voxel);
+    done[voxel] = 1;
     voxels.push(voxel);
     reach.push(length);
     if (alterable(voxel) && ++filled === count) radius = length;
@@ -57,11 +59,10 @@ export function growLesion(request: GrowthRequest): Growth {
       for (let dj = j > 0 ? -1 : 0; dj <= (j < nj - 1 ? 1 : 0); dj++) {
         for (let di = i > 0 ? -1 : 0; di <= (i < ni - 1 ? 1 : 0); di++) {
           const neighbour = voxel + di + ni * (dj + nj * dk);
-          if (neighbour === voxel || !passable(neighbour) || done.has(neighbour)) continue;
+          if (done[neighbour] || !passable(neighbour)) continue;
           const step = spacing * Math.sqrt(di * di + dj * dj + dk * dk) * Math.exp(roughness[neighbour]);
-          const known = best.get(neighbour);
-          if (known !== undefined && known <= length + step) continue;
-          best.set(neighbour, length + step);
+          if (best[neighbour] <= length + step) continue;
+          best[neighbour] = length + step;
           queue.push(length + step, neighbour);
         }
       }

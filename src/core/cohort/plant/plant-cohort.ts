@@ -161,8 +161,8 @@ export async function plantCohort(request: PlantRequest): Promise<void> {
       const row = {
         source: files.id,
         twin: `${files.id}-${copy}`,
-        sex: files.sex ?? 'n/a',
-        age: files.age ?? 'n/a',
+        sex: files.sex,
+        age: files.age,
       };
       const groups = order.shuffled<Group>(['control', 'fcd']);
       const cases = groups.map((group): WrittenCase => {

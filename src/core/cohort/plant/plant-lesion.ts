@@ -62,7 +62,8 @@ export function plantLesion(copy: WarpedCopy, signs: LesionSigns, random: Random
     shape,
     spacing,
     seed,
-    passable: (v) => SIDE_OF_LABEL[labels[v]] === side,
+    // Along the cortical ribbon, not through the depth of the white matter.
+    passable: (v) => SIDE_OF_LABEL[labels[v]] === side && (isCortex(v) || toCortex(v) < Infinity),
     alterable,
     count: Math.max(Math.round((signs.volumeMl * 1000) / spacing ** 3) - inFunnel, 1),
     rim: RIM_MM,
@@ -106,7 +107,7 @@ function ventricles(labels: Uint8Array): Int32Array {
   return Int32Array.from(found);
 }
 
-/** Distance in mm from a white matter voxel's centre to the border of the nearest cortex; Infinity beyond {@link FAR_MM}. */
+/** Distance in mm from a white matter voxel's centre to the border of the nearest cortex; Infinity from about {@link FAR_MM}. */
 function cortexDistance({ shape, spacing, labels }: WarpedCopy): (voxel: number) => number {
   const [ni, nj, nk] = shape;
   const reach = Math.ceil(FAR_MM / spacing);

@@ -25,10 +25,8 @@ export interface RealHead {
   readonly t1w: Float32Array;
   /** MUSE numbers. */
   readonly labels: Uint8Array;
-  /** Middle of the brain's bounding box, in mm from the centre of voxel (0, 0, 0). */
-  readonly centre: readonly [number, number, number];
-  /** Size of that box in mm. */
-  readonly extent: readonly [number, number, number];
+  /** Voxels of the brain, ventricles included. */
+  readonly brain: Int32Array;
 }
 
 const IMAGE = /^(.+?)_(?:T1w?)\.nii(?:\.gz)?$/;
@@ -98,18 +96,13 @@ export async function readRealHead({ image, labels }: HeadFiles): Promise<RealHe
       `${labels} does not lie on the grid of ${image}; resample the labels (nearest neighbour) onto the image first.`,
     );
   const numbers = Uint8Array.from(map.data);
+  const brain: number[] = [];
   let sum = 0;
   let count = 0;
-  const low = [Infinity, Infinity, Infinity];
-  const high = [-Infinity, -Infinity, -Infinity];
-  const [ni, nj] = t1w.shape;
   numbers.forEach((number, v) => {
     const tissue = TISSUE_OF_LABEL[number];
     if (tissue === Tissue.Outside || tissue === Tissue.Csf) return;
-    [v % ni, Math.floor(v / ni) % nj, Math.floor(v / (ni * nj))].forEach((at, axis) => {
-      low[axis] = Math.min(low[axis], at);
-      high[axis] = Math.max(high[axis], at);
-    });
+    brain.push(v);
     if (tissue !== Tissue.LobarWhite) return;
     sum += t1w.data[v];
     count++;
@@ -125,7 +118,6 @@ export async function readRealHead({ image, labels }: HeadFiles): Promise<RealHe
     voxelSize: [voxelSize[0], voxelSize[1], voxelSize[2]],
     t1w: t1w.data.map((value) => value / white),
     labels: numbers,
-    centre: [0, 1, 2].map((a) => ((low[a] + high[a]) / 2) * voxelSize[a]) as [number, number, number],
-    extent: [0, 1, 2].map((a) => (high[a] - low[a] + 1) * voxelSize[a]) as [number, number, number],
+    brain: Int32Array.from(brain),
   };
 }

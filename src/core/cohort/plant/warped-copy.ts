@@ -11,8 +11,8 @@ const TURN_DEGREES = 8;
 const SCALE = [0.93, 1.07] as const;
 /** Standard deviation in mm of the elastic part, and the pitch of its lattice in mm. */
 const ELASTIC = { mm: 1.5, pitch: 35 } as const;
-/** Room in mm that is left between brain and border. */
-const MARGIN = 4;
+/** Room in mm that is left between brain and border, both sides together. */
+const MARGIN = 6;
 
 /** Means of the FLAIR-like contrast, cortex at 1. */
 const FLAIR_MEANS: Readonly<Record<Exclude<Tissue, Tissue.Outside>, number>> = {
@@ -44,7 +44,8 @@ export interface WarpedCopy {
  */
 export function warpCopy(head: RealHead, shape: Shape3, spacing: number, random: Random): WarpedCopy {
   const turn = rotation([0, 1, 2].map(() => (random.uniform(-TURN_DEGREES, TURN_DEGREES) * Math.PI) / 180));
-  const fit = Math.min(...shape.map((size, axis) => (size * spacing - MARGIN) / head.extent[axis]));
+  const { extent, middle } = turnedBrain(head, turn);
+  const fit = Math.min(...shape.map((size, axis) => (size * spacing - MARGIN) / extent[axis]));
   const scale = Math.min(random.uniform(...SCALE), fit);
   const mirrored = random.chance(0.5);
   const elastic = [0, 1, 2].map(() => smoothNoise(shape, ELASTIC.pitch / spacing, random));
@@ -61,7 +62,7 @@ export function warpCopy(head: RealHead, shape: Shape3, spacing: number, random:
       (t) => t / size,
     );
   });
-  const [x0, y0, z0] = [0, 1, 2].map((axis) => head.centre[axis] / head.voxelSize[axis]);
+  const [x0, y0, z0] = middle;
   const [ex, ey, ez] = head.voxelSize.map((size) => ELASTIC.mm / size);
   const [ni, nj, nk] = head.shape;
   let v = -1;
@@ -88,6 +89,34 @@ export function warpCopy(head: RealHead, shape: Shape3, spacing: number, random:
     }
   }
   return { shape, spacing, t1w, flair, labels };
+}
+
+/** The brain's bounding box along the axes of a turned copy: its size in mm and its middle in voxels of the head. */
+function turnedBrain(
+  { brain, shape, voxelSize }: RealHead,
+  turn: readonly number[],
+): { extent: readonly number[]; middle: readonly number[] } {
+  const ranges = [0, 1, 2].map((axis) => {
+    // Position along the copy's axis: the head's mm times the axis's column of the rotation.
+    const [a, b, c] = [0, 1, 2].map((row) => turn[3 * row + axis] * voxelSize[row]);
+    let low = Infinity;
+    let high = -Infinity;
+    for (const v of brain) {
+      const i = v % shape[0];
+      const rest = (v - i) / shape[0];
+      const j = rest % shape[1];
+      const at = a * i + b * j + (c * (rest - j)) / shape[1];
+      if (at < low) low = at;
+      if (at > high) high = at;
+    }
+    return { size: high - low, middle: (low + high) / 2 };
+  });
+  return {
+    extent: ranges.map(({ size }) => size),
+    middle: voxelSize.map(
+      (mm, row) => ranges.reduce((sum, { middle }, axis) => sum + turn[3 * row + axis] * middle, 0) / mm,
+    ),
+  };
 }
 
 function trilinear(

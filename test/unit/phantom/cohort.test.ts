@@ -110,6 +110,26 @@ describe('a phantom cohort on disk', () => {
     await writePhantomCohort({ out: again, ...request });
   });
 
+  it('draws every head with its lesion and without it where twins are asked for: one source, equal outside', async () => {
+    const paired = join(root, 'paired');
+    await writePhantomCohort({ out: paired, ...request, twins: true });
+    const { cases, findings } = await readCohort(paired);
+    expect(findings).toEqual([]);
+    expect(new Set(cases.map(({ source }) => source)).size).toBe(2);
+    for (const twin of new Set(cases.map((one) => one.twin!))) {
+      const [a, b] = cases.filter((one) => one.twin === twin);
+      expect([a.group, b.group].sort()).toEqual(['control', 'fcd']);
+      expect([a.source, a.sex, a.age]).toEqual([b.source, b.sex, b.age]);
+      expect(Buffer.compare(readFileSync(a.labels!), readFileSync(b.labels!))).toBe(0);
+      const [one, other] = await Promise.all([a, b].map((c) => readNifti(c.images.T1w!)));
+      const differing = one.volume.data.filter((value, v) => value !== other.volume.data[v]).length;
+      expect(differing).toBeGreaterThan(0);
+      expect(differing).toBeLessThan(0.05 * one.volume.data.length);
+    }
+    const odd = { out: join(root, 'odd'), ...request, subjects: 3, twins: true };
+    await expect(writePhantomCohort(odd)).rejects.toThrow(/even number/);
+  });
+
   it('refuses a folder that holds something else', async () => {
     const taken = join(root, 'taken');
     await writePhantomCohort({ out: taken, ...request, subjects: 2 });

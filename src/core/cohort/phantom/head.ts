@@ -127,10 +127,11 @@ function drawLesion(anatomy: Anatomy, signs: LesionSigns, random: Random): Drawn
   const isCortex = (v: number): boolean =>
     labels[v] >= LABEL['frontal cortex'] && labels[v] <= LABEL['insular cortex'];
   const isWhite = (v: number): boolean => labels[v] === LABEL['cerebral white matter'];
+  const lobe = LABEL[`${signs.lobe} cortex`];
   const candidates: number[] = [];
   const ventricle: number[] = [];
   for (let v = 0; v < voxels; v++) {
-    if (labels[v] === LABEL[`${signs.lobe} cortex`] && depth[v] > thickness / 2) candidates.push(v);
+    if (labels[v] === lobe && depth[v] > thickness / 2) candidates.push(v);
     else if (labels[v] === LABEL['lateral ventricles']) ventricle.push(v);
   }
   if (candidates.length === 0)
@@ -172,10 +173,18 @@ function drawLesion(anatomy: Anatomy, signs: LesionSigns, random: Random): Drawn
 }
 
 /** Share of white matter in the cerebral part of a voxel, with a lesion at `strength`. */
-function whiteShare(anatomy: Anatomy, voxel: number, strength: number, signs: LesionSigns): number {
+function whiteShare(
+  anatomy: Anatomy,
+  voxel: number,
+  strength: number,
+  signs: Pick<LesionSigns, 'thickeningMm'>,
+): number {
   const junction = anatomy.thickness + strength * signs.thickeningMm;
   return cover(junction - anatomy.depth[voxel], anatomy.spacing + strength * BLUR_MM);
 }
+
+/** What a healthy head has of them. */
+const NO_SIGNS = { thickeningMm: 0, hyperintensity: 0, contrastLoss: 0 };
 
 /** Lays the layers over each other: signal without gain, bias and noise. */
 function render(anatomy: Anatomy, lesion?: DrawnLesion): { t1w: Float32Array; flair: Float32Array } {
@@ -183,8 +192,7 @@ function render(anatomy: Anatomy, lesion?: DrawnLesion): { t1w: Float32Array; fl
   const t1w = anatomy.underT1w.slice();
   const flair = anatomy.underFlair.slice();
   const white = signals[LABEL['cerebral white matter']];
-  const healthy = { thickeningMm: 0, hyperintensity: 0, contrastLoss: 0 } as LesionSigns;
-  const signs = lesion?.signs ?? healthy;
+  const signs = lesion?.signs ?? NO_SIGNS;
   for (let v = 0; v < t1w.length; v++) {
     const share = cerebrum[v];
     if (share > 0) {

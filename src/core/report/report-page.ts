@@ -54,7 +54,7 @@ ${metricsTable(results)}
 ${mapsTable(results)}
 <p class="hint">Heat-Score roi/brain: mean of the class map over the lesion, divided by its mean over the brain (mask: ${escape(results.brainMask)}); chance is 1. The map belongs to the class fcd, after ReLU, never rescaled. The null permutes lesion masks among heads and mirrors them. The formula is our reading of the study (Lasagni et al. 2025), which did not publish its own.</p>
 </section>
-${figureSection('Best localised', figures.best)}
+${figureSection('Found and best localised', figures.best)}
 ${figureSection('Worst localised', figures.worst)}
 <section>
 <h2>Learning</h2>

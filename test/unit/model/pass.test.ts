@@ -40,7 +40,9 @@ describe.each(specs)('a network of %s', (_, spec) => {
       const direction = [0.7, -1.1, 0.4, 0.9];
       const objective = () => {
         const pass = network.run(x, { statistics });
-        const value = pass.logits.dataSync<'float32'>().reduce((sum, logit, i) => sum + logit * direction[i], 0);
+        const value = pass.logits
+          .dataSync<'float32'>()
+          .reduce((sum, logit, i) => sum + logit * direction[i], 0);
         pass.dispose();
         return value;
       };

@@ -204,7 +204,7 @@ function phantomPlan(seed: number): DemoPlan {
     makeCohort: (out, onProgress, signal) =>
       writePhantomCohort({
         out,
-        subjects: 200,
+        subjects: 300,
         twins: true,
         size: 48,
         seed,
@@ -212,7 +212,7 @@ function phantomPlan(seed: number): DemoPlan {
         signal,
         onProgress: ({ done, total }) => onProgress(done, total),
       }),
-    training: { ...TRAINING, epochs: 20 },
+    training: { ...TRAINING, epochs: 16 },
   };
 }
 

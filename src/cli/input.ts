@@ -1,14 +1,10 @@
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
+import { prepareScan, type PreparedScan } from '../core/cohort/prepared-case';
 import { InputError } from '../core/errors';
-import type { CheckpointMeta } from '../core/model/checkpoint';
-import { zScore } from '../core/volume/intensity';
-import { maskAbove } from '../core/volume/mask';
-import { readNifti } from '../core/volume/nifti-read';
-import { applyRecipe, STANDARD, type MaskSource, type Recipe } from '../core/volume/recipe';
-import { resample } from '../core/volume/resample';
-import type { Grid, Mask, Volume } from '../core/volume/volume';
-import type { LoadReport } from '../core/weights/load-report';
-import { recipeGiven, type RecipeFlags } from './options';
+import { loadNetwork, type CheckpointMeta, type LoadedNetwork } from '../core/model/checkpoint';
+import { STANDARD, type Recipe } from '../core/volume/recipe';
+import { networkGiven, recipeGiven, type NetworkFlags, type RecipeFlags } from './options';
 import { tell } from './terminal';
 
 export interface InputFlags {
@@ -23,30 +19,23 @@ export function addInputOptions(command: Command): Command {
   );
 }
 
-export interface PreparedInput {
-  readonly channels: readonly Volume[];
-  readonly brain: Mask;
-  readonly brainSource: MaskSource;
-  /** The subject's own grid, of the first channel. */
-  readonly subject: Grid;
-}
-
 /** One `--input`: a scan, or the channels of one case separated by commas; the first decides the grid. */
 export async function prepareInput(
   input: string,
   recipe: Recipe,
-  brainPath: string | undefined,
-): Promise<PreparedInput> {
-  const [first, ...others] = input.split(',');
-  const { volume: image } = await readNifti(first);
-  const given = brainPath === undefined ? undefined : maskAbove((await readNifti(brainPath)).volume, 0.5);
-  const { volume, brain, brainSource } = applyRecipe(image, recipe, { brain: given });
-  const channels = [volume];
-  for (const path of others) {
-    const onGrid = resample((await readNifti(path)).volume, volume, 'trilinear', { antialias: true });
-    channels.push(recipe.normalise === 'z-score' ? zScore(onGrid, brain, recipe.outside) : onGrid);
-  }
-  return { channels, brain, brainSource, subject: { shape: image.shape, affine: image.affine } };
+  flags: InputFlags,
+  meta: CheckpointMeta,
+): Promise<PreparedScan> {
+  const images = existsSync(input) ? [input] : input.split(',');
+  const scan = await prepareScan(images, flags.brain, recipe);
+  const other = meta.brainMasks && !meta.brainMasks.includes(scan.brainSource);
+  tell(
+    `${input}: brain mask ${scan.brainSource}` +
+      (other
+        ? `; in training it was ${meta.brainMasks?.join(', ')}, so the image is normalised differently here${scan.brainSource === 'given' ? '' : ' (--brain gives one)'}`
+        : ''),
+  );
+  return scan;
 }
 
 /** The recipe of the flags, else the checkpoint's own, else the standard one, and said so. */
@@ -57,20 +46,44 @@ export async function recipeFor(flags: RecipeFlags, meta: CheckpointMeta): Promi
   return STANDARD;
 }
 
-/** Says what a file did not bring. */
-export function reportLoad(report: LoadReport, path: string): void {
+/**
+ * The network that `--model` names, complete; what is odd about the file is said. The caller disposes the network.
+ * @throws InputError where a tensor is missing or has another shape: what the network says would rest on random numbers
+ */
+export async function openModel(flags: NetworkFlags & { readonly model: string }): Promise<LoadedNetwork> {
+  const loaded = await loadNetwork(flags.model, networkGiven(flags));
+  try {
+    requireComplete(loaded);
+  } catch (error) {
+    loaded.network.dispose();
+    throw error;
+  }
+  sayWhatIsOdd(loaded);
+  return loaded;
+}
+
+function requireComplete({ path, report }: LoadedNetwork): void {
+  const { mismatched, missing } = report;
+  if (mismatched.length > 0)
+    throw new InputError(
+      `${path}: ${mismatched.length} tensors have another shape than the network: ${some(mismatched.map((one) => `${one.name} is ${one.found.join('x')}, expected ${one.expected.join('x')}`))}. Check --arch, --shortcut and --width.`,
+    );
+  if (missing.length > 0)
+    throw new InputError(
+      `${path} lacks ${missing.length} tensors of the network: ${some(missing)}. What it says would rest on random numbers. Check --arch and --shortcut; weights without a classifier must be trained first (fcd train --init ${path}).`,
+    );
+}
+
+function sayWhatIsOdd({ path, report, stored, network }: LoadedNetwork): void {
   if (report.prefixStripped.length > 0)
     tell(`${path}: prefix ${report.prefixStripped.join(', ')} taken off the names.`);
-  if (report.missing.length > 0)
-    tell(
-      `${path}: ${report.missing.length} tensors are missing and stay as initialised: ${some(report.missing)}.`,
-    );
-  if (report.mismatched.length > 0)
-    throw new InputError(
-      `${path}: ${report.mismatched.length} tensors have another shape than the network: ${some(report.mismatched.map((one) => `${one.name} is ${one.found.join('x')}, expected ${one.expected.join('x')}`))}. Check --arch, --shortcut and --width.`,
-    );
   if (report.unexpected.length > 0)
     tell(`${path}: ${report.unexpected.length} tensors are not used: ${some(report.unexpected)}.`);
+  for (const key of ['geometry', 'shortcut', 'axes'] as const)
+    if (stored && stored[key] !== network.spec[key])
+      tell(
+        `${path} was trained with ${key} ${stored[key]}; with ${key} ${network.spec[key]} the same weights compute another function.`,
+      );
 }
 
 function some(names: readonly string[]): string {

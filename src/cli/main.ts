@@ -11,6 +11,7 @@ import { addPredict } from './commands/predict';
 import { addReport } from './commands/report';
 import { addTrain } from './commands/train';
 import { addWeights } from './commands/weights';
+import { UsageError } from './options';
 import { tell } from './terminal';
 
 /** Exit codes: 0 done, 1 failed, 2 wrong use, 130 stopped by the user with a resumable state. */
@@ -49,7 +50,7 @@ async function main(): Promise<number> {
     }
     if (error instanceof InputError) {
       tell(`fcd: ${error.message}`);
-      return FAILED;
+      return error instanceof UsageError ? WRONG_USE : FAILED;
     }
     tell(`fcd: unexpected: ${messageOf(error)}`);
     if (error instanceof Error && error.stack) tell(error.stack);

@@ -16,6 +16,9 @@ import {
 import { namedRecipe, type Recipe } from '../core/volume/recipe';
 import type { Shape3, Triple } from '../core/volume/volume';
 
+/** The command line itself is wrong, whatever the files hold: exit code 2. */
+export class UsageError extends InputError {}
+
 /** Options that say which network: shared by train, predict, explain and experiment. */
 export interface NetworkFlags {
   readonly arch?: Architecture;
@@ -69,7 +72,12 @@ export function addRecipeOptions(command: Command): Command {
     );
 }
 
-/** The recipe that the options name; undefined where none does, so that a checkpoint's own counts. */
+/**
+ * The recipe that the options name, on top of `base` where they change parts of it. Undefined where nothing names one:
+ * a checkpoint's own then counts.
+ */
+export async function recipeGiven(flags: RecipeFlags & { readonly preprocess: string }): Promise<Recipe>;
+export async function recipeGiven(flags: RecipeFlags, base?: Recipe): Promise<Recipe | undefined>;
 export async function recipeGiven(flags: RecipeFlags, base?: Recipe): Promise<Recipe | undefined> {
   const changed = flags.spacing ?? flags.shape ?? flags.mask;
   if (flags.preprocess === undefined && changed === undefined) return base;
@@ -104,12 +112,16 @@ export function modalityOption(): Option {
     .default('FLAIR' satisfies Modality);
 }
 
-/** Parser of a whole number of at least `least`. */
-export function wholeNumber(least: number): (text: string) => number {
+/** Parser of a whole number within limits. */
+export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (!Number.isInteger(value) || value < least)
-      throw new InvalidArgumentError(`Give a whole number of at least ${least}.`);
+    if (!/^\d+$/.test(text) || value < least || value > most)
+      throw new InvalidArgumentError(
+        most === Number.MAX_SAFE_INTEGER
+          ? `Give a whole number of at least ${least}.`
+          : `Give a whole number from ${least} to ${most}.`,
+      );
     return value;
   };
 }
@@ -118,7 +130,7 @@ export function wholeNumber(least: number): (text: string) => number {
 export function numberWithin(low: number, high: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (!(value >= low && value <= high))
+    if (text.trim() === '' || !(value >= low && value <= high))
       throw new InvalidArgumentError(`Give a number from ${low} to ${high}.`);
     return value;
   };
@@ -156,8 +168,8 @@ function shape(text: string): Shape3 {
   return [parts[0], parts[1], parts[2]];
 }
 
-/** Fails with a sentence unless the option was given. */
+/** @throws UsageError unless the option was given */
 export function required<T>(value: T | undefined, flag: string): T {
-  if (value === undefined) throw new InputError(`${flag} is missing.`);
+  if (value === undefined) throw new UsageError(`${flag} is missing.`);
   return value;
 }

@@ -21,6 +21,25 @@ export const networkSchema = v.object({
   classes: v.number(),
 });
 
+/** What the weights started from. */
+export const initSchema = v.variant('kind', [
+  v.object({ kind: v.literal('none') }),
+  v.object({
+    kind: v.literal('file'),
+    /** Absolute path, and what the file held when the run began. */
+    path: v.string(),
+    sha256: v.string(),
+    /** Tensors of the network that come from the file, and those that start fresh, by name. */
+    loaded: v.number(),
+    fresh: v.array(v.string()),
+    /** Heads that the file's weights have seen; null where the file does not say. */
+    seen: v.nullable(v.array(v.string())),
+    /** A person said that heads of the same name in the file and in the cohort are different heads. */
+    sameNamesAreOthers: v.boolean(),
+  }),
+]);
+export type InitRecord = v.InferOutput<typeof initSchema>;
+
 /** run.json: what was asked, on what data, with what engine. Everything needed to repeat or resume it. */
 export const runSchema = v.object({
   schema: v.literal(RUN_SCHEMA),
@@ -45,7 +64,7 @@ export const runSchema = v.object({
   seed: v.number(),
   network: networkSchema,
   recipe: v.record(v.string(), v.unknown()),
-  init: v.string(),
+  init: initSchema,
   training: v.record(v.string(), v.unknown()),
   engine: engineSchema,
 });

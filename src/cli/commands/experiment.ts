@@ -2,13 +2,15 @@ import { join, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import type { Modality } from '../../core/cohort/cohort';
 import { stratifiedFolds } from '../../core/cohort/folds';
-import { readCohort } from '../../core/cohort/read-cohort';
-import { casesWith } from '../../core/cohort/usable-cases';
-import { closeEngine, openEngine } from '../../core/engine/choose';
-import { crossValidate } from '../../core/experiment/cross-validation';
+import type { EngineReport } from '../../core/engine/engine';
+import { StoppedError } from '../../core/errors';
+import { begunFolds, crossValidate } from '../../core/experiment/cross-validation';
 import { DEFAULT_MAPS } from '../../core/experiment/run';
 import { describeSpec, networkSpec } from '../../core/model/spec';
 import { writeReport } from '../../core/report/write-report';
+import { addFindingOptions, usableCohort, type FindingFlags } from '../cohort-input';
+import { withEngineOf, withNamedEngine } from '../engine';
+import { addInitOptions, initGiven, type InitFlags } from '../init-options';
 import {
   addEngineOptions,
   addNetworkOptions,
@@ -16,7 +18,6 @@ import {
   modalityOption,
   networkGiven,
   recipeGiven,
-  required,
   wholeNumber,
   type EngineFlags,
   type NetworkFlags,
@@ -27,7 +28,8 @@ import { Progress, print, stopOnInterrupt, tell } from '../terminal';
 import { addTrainingOptions, trainingGiven, type TrainingFlags } from '../training-options';
 import { showProgress } from './train';
 
-interface ExperimentFlags extends NetworkFlags, RecipeFlags, EngineFlags, TrainingFlags {
+interface ExperimentFlags
+  extends NetworkFlags, RecipeFlags, EngineFlags, TrainingFlags, InitFlags, FindingFlags {
   readonly cohort: string;
   readonly out: string;
   readonly modality: Modality;
@@ -49,6 +51,8 @@ export function addExperiment(fcd: Command): void {
     .addOption(new Option('--executor <name>', 'where runs are computed').choices(['local']).default('local'))
     .option('--dry-run', 'say what would be computed, and stop')
     .option('--resume', 'go on with what is in --out (the same command does so by itself)');
+  addInitOptions(command);
+  addFindingOptions(command);
   addTrainingOptions(command);
   addNetworkOptions(command);
   addRecipeOptions(command);
@@ -57,16 +61,14 @@ export function addExperiment(fcd: Command): void {
 
 async function run(flags: ExperimentFlags): Promise<void> {
   const out = resolve(flags.out);
-  const cohort = await readCohort(flags.cohort);
-  const { usable, excluded } = casesWith(cohort, flags.modality);
-  for (const { case: one, reason } of excluded) tell(`left out: ${one.participantId} ${reason}`);
   const spec = networkSpec({
     ...networkGiven(flags),
     arch: flags.arch ?? 'resnet18',
     inChannels: flags.modality === 'T1w+FLAIR' ? 2 : 1,
   });
-  const recipe = required(await recipeGiven({ preprocess: 'standard', ...flags }), '--preprocess');
+  const recipe = await recipeGiven({ ...flags, preprocess: flags.preprocess ?? 'standard' });
   const training = await trainingGiven(flags);
+  const { cohort, usable } = await usableCohort(flags.cohort, flags.modality, flags);
   if (flags.dryRun) {
     const folds = stratifiedFolds(usable, flags.folds, flags.seed);
     print(`${describeSpec(spec)} on ${flags.modality} of ${usable.length} cases, ${flags.folds} runs:`);
@@ -76,40 +78,49 @@ async function run(flags: ExperimentFlags): Promise<void> {
       );
     return;
   }
-  const engine = await openEngine(flags);
-  tell(`engine ${engine.name} ${engine.module ?? ''}, ${engine.threads} threads: ${engine.reason}`);
-  const progress = new Progress();
+  const compute = async (engine: EngineReport): Promise<void> => {
+    const progress = new Progress();
+    try {
+      const results = await crossValidate(
+        {
+          name: `${spec.arch} on ${flags.modality}`,
+          out,
+          cohort,
+          cases: usable,
+          modality: flags.modality,
+          folds: flags.folds,
+          seed: flags.seed,
+          spec,
+          recipe,
+          training,
+          init: await initGiven(flags, spec),
+          engine,
+          command: process.argv.slice(2),
+          notes: [],
+        },
+        {
+          maps: DEFAULT_MAPS,
+          niftis: true,
+          signal: stopOnInterrupt(),
+          onAdvice: tell,
+          onProgress: (fold, at) => showProgress(progress, `Fold ${fold.index + 1}/${fold.count} `, at),
+        },
+      );
+      progress.end();
+      await writeReport(results, join(out, 'report.html'));
+      print(resultLines(results));
+      print(`\nReport: ${join(out, 'report.html')}`);
+    } finally {
+      progress.end();
+    }
+  };
+  const [begun] = begunFolds(out, flags.folds);
   try {
-    const results = await crossValidate(
-      {
-        name: `${spec.arch} on ${flags.modality}`,
-        out,
-        cohort,
-        cases: usable,
-        modality: flags.modality,
-        folds: flags.folds,
-        seed: flags.seed,
-        spec,
-        recipe,
-        training,
-        init: 'none',
-        engine,
-        command: process.argv.slice(2),
-        notes: [],
-      },
-      {
-        maps: DEFAULT_MAPS,
-        niftis: true,
-        signal: stopOnInterrupt(),
-        onProgress: (fold, at) => showProgress(progress, `Fold ${fold.index + 1}/${fold.count} `, at),
-      },
-    );
-    progress.end();
-    await writeReport(results, join(out, 'report.html'));
-    print(resultLines(results));
-    print(`\nReport: ${join(out, 'report.html')}`);
-  } finally {
-    progress.end();
-    await closeEngine();
+    // An experiment that goes on keeps the kernels that it began with.
+    if (begun) await withEngineOf(await begun.record(), flags, compute);
+    else await withNamedEngine(flags, compute);
+  } catch (error) {
+    if (!(error instanceof StoppedError)) throw error;
+    throw new StoppedError(`${error.message} The same command goes on.`);
   }
 }

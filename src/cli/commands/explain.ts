@@ -1,18 +1,17 @@
 import { Option, type Command } from 'commander';
-import { closeEngine, openEngine } from '../../core/engine/choose';
-import { InputError } from '../../core/errors';
 import { writeCam, type CamRecord } from '../../core/explain/cam-file';
 import { camToNifti } from '../../core/explain/cam-nifti';
 import { explainVolume } from '../../core/explain/explain-volume';
 import { CAM_METHODS, type CamMethod } from '../../core/explain/gradcam';
 import { ALIGNMENTS, type Alignment } from '../../core/explain/place-map';
-import { loadNetwork } from '../../core/model/checkpoint';
-import { addInputOptions, prepareInput, recipeFor, reportLoad, type InputFlags } from '../input';
+import type { LoadedNetwork } from '../../core/model/checkpoint';
+import { withEngine } from '../engine';
+import { addInputOptions, openModel, prepareInput, recipeFor, type InputFlags } from '../input';
 import {
   addEngineOptions,
   addNetworkOptions,
   addRecipeOptions,
-  networkGiven,
+  UsageError,
   type EngineFlags,
   type NetworkFlags,
   type RecipeFlags,
@@ -55,60 +54,67 @@ export function addExplain(fcd: Command): void {
 
 async function run(flags: ExplainFlags): Promise<void> {
   if (!/\.nii(\.gz)?$/.test(flags.out))
-    throw new InputError(`--out ${flags.out} must end in .nii or .nii.gz.`);
-  await openEngine(flags);
-  const { network, meta, report, path } = await loadNetwork(flags.model, networkGiven(flags));
-  try {
-    reportLoad(report, flags.model);
-    const recipe = await recipeFor(flags, meta);
-    const { channels, brainSource, subject } = await prepareInput(flags.input, recipe, flags.brain);
-    tell(`${flags.input}: brain mask ${brainSource}`);
-    const grid = { shape: channels[0].shape, affine: channels[0].affine };
-    const { layer, method, align } = flags;
-    const classIndex = flags.class === undefined ? undefined : classOf(flags.class);
-    const { raw, layerMap } = explainVolume(network, channels, grid, { layer, method, align, classIndex });
-    const max = raw.data.reduce((a, b) => Math.max(a, b), -Infinity);
-    const min = raw.data.reduce((a, b) => Math.min(a, b), Infinity);
-    const zero = max === 0;
-    const record: CamRecord = {
-      schemaVersion: 1,
-      participantId: flags.input.split(',')[0],
-      layer,
-      class: { index: raw.classIndex, name: className(raw.classIndex) },
-      method,
-      align,
-      logit: raw.logits[raw.classIndex],
-      axes: network.spec.axes,
-      receptive: layerMap.receptive,
-      grid: { shape: grid.shape, affine: [...grid.affine] },
-      recipe: { ...recipe },
-      image: flags.input,
-      model: path,
-      flags: zero ? ['all-zero-map'] : [],
-    };
-    await camToNifti(flags.out, { map: layerMap, record }, subject);
-    if (flags.rawOut !== undefined) await writeCam(flags.rawOut, layerMap, record);
-    if (flags.json) {
-      const { class: of, logit, flags: said } = record;
-      printJson({
-        out: flags.out,
-        layer,
-        class: of.name,
-        method,
-        logit,
-        raw: { shape: raw.shape, min, max },
-        flags: said,
-      });
-      return;
+    throw new UsageError(`--out ${flags.out} must end in .nii or .nii.gz.`);
+  const classIndex = flags.class === undefined ? undefined : classOf(flags.class);
+  await withEngine(flags, async () => {
+    const loaded = await openModel(flags);
+    try {
+      await explain(flags, classIndex, loaded);
+    } finally {
+      loaded.network.dispose();
     }
-    print(
-      `${method} of ${className(raw.classIndex)} at ${layer} (logit ${raw.logits[raw.classIndex].toFixed(4)}), ${raw.shape.join(' x ')} cells, values ${min.toPrecision(4)} to ${max.toPrecision(4)}: ${flags.out}`,
-    );
-    if (zero) tell('The map is zero everywhere: at this layer nothing speaks for this class.');
-  } finally {
-    network.dispose();
-    await closeEngine();
+  });
+}
+
+async function explain(
+  flags: ExplainFlags,
+  classIndex: number | undefined,
+  { network, meta, path }: LoadedNetwork,
+): Promise<void> {
+  const recipe = await recipeFor(flags, meta);
+  const { channels, subject } = await prepareInput(flags.input, recipe, flags, meta);
+  const grid = { shape: channels[0].shape, affine: channels[0].affine };
+  const { layer, method, align } = flags;
+  const { raw, layerMap } = explainVolume(network, channels, grid, { layer, method, align, classIndex });
+  const max = raw.data.reduce((a, b) => Math.max(a, b), -Infinity);
+  const min = raw.data.reduce((a, b) => Math.min(a, b), Infinity);
+  const name = className(raw.classIndex);
+  const logit = raw.logits[raw.classIndex];
+  const record: CamRecord = {
+    schemaVersion: 1,
+    participantId: flags.input.split(',')[0],
+    layer,
+    class: { index: raw.classIndex, name },
+    method,
+    align,
+    logit,
+    axes: network.spec.axes,
+    receptive: layerMap.receptive,
+    grid: { shape: grid.shape, affine: [...grid.affine] },
+    recipe: { ...recipe },
+    image: flags.input,
+    model: path,
+    flags: max === 0 ? ['all-zero-map'] : [],
+  };
+  await camToNifti(flags.out, { map: layerMap, record }, subject);
+  if (flags.rawOut !== undefined) await writeCam(flags.rawOut, layerMap, record);
+  if (flags.json) {
+    const shape = raw.shape;
+    printJson({
+      out: flags.out,
+      layer,
+      class: name,
+      method,
+      logit,
+      raw: { shape, min, max },
+      flags: record.flags,
+    });
+    return;
   }
+  print(
+    `${method} of ${name} at ${layer} (logit ${logit.toFixed(4)}), ${raw.shape.join(' x ')} cells, values ${min.toPrecision(4)} to ${max.toPrecision(4)}: ${flags.out}`,
+  );
+  if (max === 0) tell('The map is zero everywhere: at this layer nothing speaks for this class.');
 }
 
 function classOf(text: string): number {
@@ -116,5 +122,5 @@ function classOf(text: string): number {
   if (named >= 0) return named;
   const index = Number(text);
   if (Number.isInteger(index) && index >= 0) return index;
-  throw new InputError(`--class ${text} is no class: give control, fcd, or an index.`);
+  throw new UsageError(`--class ${text} is no class: give control, fcd, or an index.`);
 }

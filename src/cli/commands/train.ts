@@ -1,11 +1,11 @@
 import { join, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
-import type { Modality } from '../../core/cohort/cohort';
+import type { RunRecord } from '../../protocol/run';
+import type { Case, Cohort, Modality } from '../../core/cohort/cohort';
 import { stratifiedFolds } from '../../core/cohort/folds';
 import { readCohort } from '../../core/cohort/read-cohort';
 import { casesWith } from '../../core/cohort/usable-cases';
-import { closeEngine, openEngine } from '../../core/engine/choose';
-import { InputError } from '../../core/errors';
+import { InputError, StoppedError } from '../../core/errors';
 import { runRecord } from '../../core/experiment/begin-run';
 import { CaseStore } from '../../core/experiment/case-store';
 import { DEFAULT_MAPS, executeRun, planOf, type RunProgress } from '../../core/experiment/run';
@@ -14,6 +14,9 @@ import { summarise } from '../../core/experiment/summarise';
 import { writeJson } from '../../core/files/whole';
 import { networkSpec } from '../../core/model/spec';
 import { VERSION } from '../../core/version';
+import { addFindingOptions, usableCohort, type FindingFlags } from '../cohort-input';
+import { withEngineOf, withNamedEngine } from '../engine';
+import { addInitOptions, initGiven, type InitFlags } from '../init-options';
 import {
   addEngineOptions,
   addNetworkOptions,
@@ -31,11 +34,10 @@ import {
 import { Progress, stopOnInterrupt, tell } from '../terminal';
 import { addTrainingOptions, trainingGiven, type TrainingFlags } from '../training-options';
 
-interface TrainFlags extends NetworkFlags, RecipeFlags, EngineFlags, TrainingFlags {
+interface TrainFlags extends NetworkFlags, RecipeFlags, EngineFlags, TrainingFlags, InitFlags, FindingFlags {
   readonly cohort?: string;
   readonly modality: Modality;
-  readonly init: string;
-  readonly fold: { index: number; count: number };
+  readonly fold?: { index: number; count: number };
   readonly seed: number;
   readonly out?: string;
   readonly resume?: string;
@@ -47,81 +49,86 @@ export function addTrain(fcd: Command): void {
     .description('one fit: training, then predictions, class maps and Heat-Scores of the held-out fold')
     .option('--cohort <dir>', 'a BIDS directory or a manifest')
     .addOption(modalityOption())
-    .option('--init <weights>', 'none, or a file to start from', 'none')
-    .option('--fold <k/K>', 'which fold is held out', foldOf, { index: 0, count: 5 })
+    .option('--fold <k/K>', 'which fold is held out (default: 1/5)', foldOf)
     .option('--seed <n>', 'decides folds, order, augmentation and initialisation', wholeNumber(0), 42)
-    .option('--out <run>', 'the run directory to make')
-    .addOption(
-      new Option('--resume <run>', 'go on with a run that was stopped').conflicts(['cohort', 'out']),
-    );
+    .option('--out <run>', 'the run directory to make');
+  addInitOptions(command);
+  addFindingOptions(command);
   addTrainingOptions(command);
   addNetworkOptions(command);
   addRecipeOptions(command);
-  addEngineOptions(command).action(async (flags: TrainFlags) => {
-    await (flags.resume === undefined ? begin(flags) : resume(flags.resume, flags));
-  });
+  addEngineOptions(command);
+  // A run that goes on is what its run.json says; only the thread count may follow the machine.
+  const decided = command.options
+    .map((option) => option.attributeName())
+    .filter((name) => name !== 'threads');
+  command
+    .addOption(new Option('--resume <run>', 'go on with a run that was stopped').conflicts(decided))
+    .action(async (flags: TrainFlags) => {
+      const path = resolve(flags.resume ?? required(flags.out, '--out RUN'));
+      try {
+        await (flags.resume === undefined ? begin(path, flags) : resume(path, flags));
+      } catch (error) {
+        if (!(error instanceof StoppedError)) throw error;
+        throw new StoppedError(`${error.message} Go on with: fcd train --resume ${path}`);
+      }
+    });
 }
 
-async function begin(flags: TrainFlags): Promise<void> {
-  const out = resolve(required(flags.out, '--out RUN'));
-  const cohort = await readCohort(required(flags.cohort, '--cohort DIR'));
-  const { usable, excluded } = casesWith(cohort, flags.modality);
-  for (const { case: one, reason } of excluded) tell(`left out: ${one.participantId} ${reason}`);
-  const folds = stratifiedFolds(usable, flags.fold.count, flags.seed);
+async function begin(out: string, flags: TrainFlags): Promise<void> {
+  const path = required(flags.cohort, '--cohort DIR');
   const spec = networkSpec({
     ...networkGiven(flags),
     arch: required(flags.arch, '--arch NAME'),
     inChannels: flags.modality === 'T1w+FLAIR' ? 2 : 1,
   });
-  const recipe = required(await recipeGiven({ preprocess: 'standard', ...flags }), '--preprocess');
+  const recipe = await recipeGiven({ ...flags, preprocess: flags.preprocess ?? 'standard' });
   const training = await trainingGiven(flags);
-  const engine = await openEngine(flags);
-  tell(`engine ${engine.name} ${engine.module ?? ''}, ${engine.threads} threads: ${engine.reason}`);
-  const directory = new RunDirectory(out);
-  await directory.begin(
-    runRecord({
-      name: `${spec.arch} ${flags.modality} fold ${flags.fold.index + 1} of ${flags.fold.count}`,
+  const { cohort, usable } = await usableCohort(path, flags.modality, flags);
+  const { index, count } = flags.fold ?? { index: 0, count: 5 };
+  const fold = stratifiedFolds(usable, count, flags.seed)[index];
+  await withNamedEngine(flags, async (engine) => {
+    const directory = new RunDirectory(out);
+    const record = runRecord({
+      name: `${spec.arch} ${flags.modality} fold ${index + 1} of ${count}`,
       cohort,
       cases: usable,
       modality: flags.modality,
-      fold: folds[flags.fold.index],
+      fold,
       seed: flags.seed,
       spec,
       recipe,
       training,
-      init: flags.init === 'none' ? 'none' : resolve(flags.init),
+      init: await initGiven(flags, spec),
       engine,
       command: process.argv.slice(2),
-    }),
-  );
-  await run(directory);
+    });
+    await directory.begin(record);
+    await run(directory, record, cohort, usable);
+  });
 }
 
 async function resume(path: string, flags: EngineFlags): Promise<void> {
-  const directory = new RunDirectory(resolve(path));
+  const directory = new RunDirectory(path);
   const record = await directory.record();
-  // Bit for bit: the module and the thread count of the run's beginning, not what is best now.
-  const { name, module, threads } = record.engine;
-  if (name !== 'wasm' && name !== 'cpu')
-    throw new InputError(`${path} was computed by the engine ${name}, which is not here.`);
-  const engine = await openEngine({ engine: name, module, threads: flags.threads ?? threads });
-  if (engine.threads !== threads)
-    tell(
-      `The run began with ${threads} threads and goes on with ${engine.threads}: sums are rounded differently from here on.`,
-    );
-  await run(directory);
-}
-
-async function run(directory: RunDirectory): Promise<void> {
-  const record = await directory.record();
-  const plan = planOf(record, directory.recordPath);
   const cohort = await readCohort(record.cohort.path);
   if (cohort.fingerprint !== record.cohort.fingerprint)
     throw new InputError(
       `The cohort at ${record.cohort.path} has changed since this run began (fingerprint ${cohort.fingerprint.slice(0, 12)}, was ${record.cohort.fingerprint.slice(0, 12)}). Start a new run.`,
     );
-  const { usable } = casesWith(cohort, plan.modality);
-  const store = new CaseStore(usable, plan.modality, plan.recipe);
+  const { usable } = casesWith(cohort, record.modality);
+  await withEngineOf(record, flags, () => run(directory, record, cohort, usable));
+}
+
+async function run(
+  directory: RunDirectory,
+  record: RunRecord,
+  cohort: Cohort,
+  cases: readonly Case[],
+): Promise<void> {
+  const store = new CaseStore(cases, planOf(record, directory.recordPath));
+  const advice = await store.memoryAdvice();
+  if (advice !== undefined) tell(advice);
   const progress = new Progress();
   const began = performance.now();
   try {
@@ -148,7 +155,6 @@ async function run(directory: RunDirectory): Promise<void> {
     tell(`Next: fcd report ${directory.path}`);
   } finally {
     progress.end();
-    await closeEngine();
   }
 }
 

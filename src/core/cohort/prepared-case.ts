@@ -1,52 +1,98 @@
 import { InputError } from '../errors';
-import { zScore } from '../volume/intensity';
-import { maskAbove } from '../volume/mask';
+import { zScoreLine } from '../volume/intensity';
+import { maskAbove, wholeGrid } from '../volume/mask';
 import { readNifti } from '../volume/nifti-read';
 import { applyRecipe, type MaskSource, type Recipe } from '../volume/recipe';
 import { resample } from '../volume/resample';
 import type { Grid, Mask, Volume } from '../volume/volume';
 import { contrastsOf, type Case, type Modality } from './cohort';
 
-/** A case as the network sees it: every channel, the brain mask and the lesion mask on one grid. */
-export interface PreparedCase {
-  readonly case: Case;
-  readonly grid: Grid;
-  /** One volume per contrast of the modality, in the network's channel order. */
+/** A scan as the network sees it: every channel and the brain mask on one grid. */
+export interface PreparedScan {
+  /** One volume per input channel, all on one grid. */
   readonly channels: readonly Volume[];
   readonly brain: Mask;
   readonly brainSource: MaskSource;
+  /** The subject's own grid: that of the first image as it lies in its file. */
+  readonly subject: Grid;
+}
+
+/** A case as the network sees it: every channel, the brain mask and the lesion mask on one grid. */
+export interface PreparedCase extends PreparedScan {
+  readonly case: Case;
+  readonly grid: Grid;
   /** The lesion mask, brought to `grid` by nearest neighbour. */
   readonly roi?: Mask;
 }
 
 /**
- * Reads the images of a case and applies the recipe. The first contrast decides the grid; a second one is resampled to
- * it and normalised within the same brain mask.
+ * Reads the images of one scan and applies the recipe: training, predict and explain share this. The first image decides
+ * the grid; further ones are resampled to it and normalised within the same brain mask.
+ * @param images one path per input channel @param brainPath a brain mask on any grid
  * @throws InputError that names the file
  */
+export async function prepareScan(
+  images: readonly string[],
+  brainPath: string | undefined,
+  recipe: Recipe,
+): Promise<PreparedScan> {
+  const [first, ...others] = images;
+  const { volume: image } = await readNifti(first);
+  const given = brainPath === undefined ? undefined : await readMask(brainPath);
+  const { volume, brain, brainSource } = naming(first, () => applyRecipe(image, recipe, { brain: given }));
+  const channels = [volume];
+  for (const path of others) {
+    const other = (await readNifti(path)).volume;
+    channels.push(naming(path, () => furtherChannel(other, volume, brain, recipe)));
+  }
+  return { channels, brain, brainSource, subject: { shape: image.shape, affine: image.affine } };
+}
+
+/** {@link prepareScan} for a case of a cohort, with its lesion mask. @throws InputError that names the file */
 export async function prepareCase(one: Case, modality: Modality, recipe: Recipe): Promise<PreparedCase> {
-  const [first, ...others] = contrastsOf(modality).map((contrast) => {
+  const images = contrastsOf(modality).map((contrast) => {
     const path = one.images[contrast];
     if (path === undefined) throw new InputError(`${one.participantId} has no ${contrast} image.`);
     return path;
   });
-  const { volume: image } = await readNifti(first);
-  const given = one.brain === undefined ? undefined : maskAbove((await readNifti(one.brain)).volume, 0.5);
-  const prepared = applyRecipe(image, recipe, { brain: given });
-  const channels = [prepared.volume];
-  for (const path of others) {
-    const { volume } = await readNifti(path);
-    const onGrid = resample(volume, prepared.volume, 'trilinear');
-    channels.push(recipe.normalise === 'z-score' ? zScore(onGrid, prepared.brain, recipe.outside) : onGrid);
-  }
-  const roi = one.roi && (await maskOnGrid(one.roi.path, prepared.volume));
-  const { brain, brainSource } = prepared;
-  const { shape, affine } = prepared.volume;
-  return { case: one, grid: { shape, affine }, channels, brain, brainSource, roi };
+  const scan = await prepareScan(images, one.brain, recipe);
+  const { shape, affine } = scan.channels[0];
+  const grid = { shape, affine };
+  const roi = one.roi && (await maskOnGrid(one.roi.path, grid));
+  return { ...scan, case: one, grid, roi };
 }
 
-/** A mask file brought to another grid by nearest neighbour. */
+/** A mask file brought to another grid by nearest neighbour. @throws InputError that names the file */
 export async function maskOnGrid(path: string, grid: Grid): Promise<Mask> {
   const { volume } = await readNifti(path);
-  return maskAbove(resample(volume, grid, 'nearest'), 0.5);
+  return naming(path, () => maskAbove(resample(volume, grid, 'nearest'), 0.5));
+}
+
+async function readMask(path: string): Promise<Mask> {
+  return maskAbove((await readNifti(path)).volume, 0.5);
+}
+
+/** A second contrast on the first one's grid; as in the recipe, what lies outside of its own scan is 0 after normalising. */
+function furtherChannel(image: Volume, grid: Grid, brain: Mask, recipe: Recipe): Volume {
+  const onGrid = resample(image, grid, 'trilinear', { antialias: true });
+  const { data } = onGrid;
+  if (recipe.normalise === 'z-score') {
+    const { mean, sd } = zScoreLine(onGrid, brain);
+    const share = resample(wholeGrid(image), grid, 'trilinear').data;
+    for (let at = 0; at < data.length; at++) data[at] = (data[at] - mean * share[at]) / sd;
+  }
+  if (recipe.outside === 'zero')
+    for (let at = 0; at < data.length; at++) if (brain.data[at] === 0) data[at] = 0;
+  return onGrid;
+}
+
+/** Does the work, and puts the file before what it complains of. */
+function naming<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof InputError && !error.message.includes(path))
+      throw new InputError(`${path}: ${error.message}`, { cause: error });
+    throw error;
+  }
 }

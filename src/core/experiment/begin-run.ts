@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import type { RunRecord } from '../../protocol/run';
+import type { InitRecord, RunRecord } from '../../protocol/run';
 import type { Case, Cohort, Fold, Modality } from '../cohort/cohort';
 import type { EngineReport } from '../engine/engine';
 import type { NetworkSpec } from '../model/spec';
 import type { TrainingConfig } from '../train/config';
 import { VERSION } from '../version';
 import type { Recipe } from '../volume/recipe';
+import { requireUnseen } from './init-weights';
 import { splitForValidation } from './run';
 
 /** What a person asked for, before it becomes a run.json. */
@@ -19,15 +20,20 @@ export interface RunAsked {
   readonly spec: NetworkSpec;
   readonly recipe: Recipe;
   readonly training: TrainingConfig;
-  readonly init: string;
+  readonly init: InitRecord;
   readonly engine: EngineReport;
   readonly command: readonly string[];
 }
 
-/** The record of a run that is about to begin. */
+/** The record of a run that is about to begin. @throws InputError where its initial weights have seen held-out heads */
 export function runRecord(asked: RunAsked): RunRecord {
   const { cohort, fold, engine } = asked;
   const split = splitForValidation(asked.cases, fold.train, asked.training, asked.seed);
+  const heldOut = new Set([...split.validation, ...fold.test]);
+  requireUnseen(
+    asked.init,
+    asked.cases.filter(({ participantId }) => heldOut.has(participantId)).map(({ source }) => source),
+  );
   return {
     schema: 1,
     name: asked.name,
@@ -47,7 +53,7 @@ export function runRecord(asked: RunAsked): RunRecord {
     seed: asked.seed,
     network: { ...asked.spec },
     recipe: { ...asked.recipe },
-    init: asked.init,
+    init: { ...asked.init },
     training: { ...asked.training },
     engine: { name: engine.name, module: engine.module, threads: engine.threads, node: engine.node },
   };

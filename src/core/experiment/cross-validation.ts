@@ -1,5 +1,7 @@
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { Results } from '../../protocol/results';
+import type { RunRecord } from '../../protocol/run';
 import { InputError } from '../errors';
 import { writeJson } from '../files/whole';
 import type { Fold } from '../cohort/cohort';
@@ -19,6 +21,8 @@ export interface CrossValidation extends Omit<RunAsked, 'fold'> {
 
 export interface CrossValidationOptions extends Omit<RunOptions, 'onProgress'> {
   readonly onProgress?: (fold: Fold, progress: RunProgress) => void;
+  /** A sentence that a person should read before the work begins. */
+  readonly onAdvice?: (sentence: string) => void;
 }
 
 /**
@@ -31,18 +35,22 @@ export async function crossValidate(
   options: CrossValidationOptions,
 ): Promise<Results> {
   const began = performance.now();
-  const store = new CaseStore(asked.cases, asked.modality, asked.recipe);
+  const store = new CaseStore(asked.cases, asked);
+  const advice = await store.memoryAdvice();
+  if (advice !== undefined) options.onAdvice?.(advice);
   const folds = stratifiedFolds(asked.cases, asked.folds, asked.seed);
-  const finished: FinishedRun[] = [];
+  // Everything that can be refused is refused before the first fold is computed.
+  const runs: { fold: Fold; directory: RunDirectory; record: RunRecord }[] = [];
   for (const fold of folds) {
-    const directory = new RunDirectory(join(asked.out, 'runs', `fold-${fold.index + 1}`));
-    const record = runRecord({
-      ...asked,
-      fold,
-      name: `${asked.name}, fold ${fold.index + 1} of ${fold.count}`,
-    });
+    const directory = foldDirectory(asked.out, fold.index);
+    const name = `${asked.name}, fold ${fold.index + 1} of ${fold.count}`;
+    const record = runRecord({ ...asked, fold, name });
     if (directory.exists) requireSame(await directory.record(), record, directory.path);
-    else await directory.begin(record);
+    runs.push({ fold, directory, record });
+  }
+  const finished: FinishedRun[] = [];
+  for (const { fold, directory, record } of runs) {
+    if (!directory.exists) await directory.begin(record);
     const result = await executeRun(directory, store, {
       ...options,
       onProgress: (progress) => options.onProgress?.(fold, progress),
@@ -61,14 +69,25 @@ export async function crossValidate(
   return results;
 }
 
+/** The directories of the folds under `out` that hold a run already, in the order of the folds. */
+export function begunFolds(out: string, folds: number): RunDirectory[] {
+  return Array.from({ length: folds }, (_, index) => foldDirectory(out, index)).filter(
+    ({ exists }) => exists,
+  );
+}
+
+function foldDirectory(out: string, index: number): RunDirectory {
+  return new RunDirectory(join(out, 'runs', `fold-${index + 1}`));
+}
+
 /** A directory may only be gone on with by what was asked for when it began. */
-function requireSame(
-  there: ReturnType<typeof runRecord>,
-  asked: ReturnType<typeof runRecord>,
-  path: string,
-): void {
-  for (const key of ['cohort', 'modality', 'fold', 'seed', 'network', 'recipe', 'init', 'training'] as const)
-    if (JSON.stringify(there[key]) !== JSON.stringify(asked[key]))
+function requireSame(there: RunRecord, asked: RunRecord, path: string): void {
+  if (there.cohort.fingerprint !== asked.cohort.fingerprint)
+    throw new InputError(
+      `${path} holds a run on another cohort, or the cohort ${asked.cohort.path} has changed since it began (fingerprint ${asked.cohort.fingerprint.slice(0, 12)}, was ${there.cohort.fingerprint.slice(0, 12)}). Give another --out.`,
+    );
+  for (const key of ['modality', 'fold', 'seed', 'network', 'recipe', 'init', 'training'] as const)
+    if (!isDeepStrictEqual(there[key], asked[key]))
       throw new InputError(
         `${path} holds a run with another ${key}. Give another --out, or the same options to go on with it.`,
       );

@@ -7,8 +7,8 @@ import {
   readFileSync,
   truncateSync,
 } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import {
   parseEvents,
@@ -37,8 +37,14 @@ export class RunDirectory {
     return join(this.path, 'checkpoints', kind, 'model.safetensors');
   }
 
-  cam(participantId: string, map: string): string {
-    return join(this.path, 'cams', `${participantId}_${map}.safetensors`);
+  /** Where a participant's class map lies; `map` names it where a run makes more than one. */
+  cam(participantId: string, map?: string): string {
+    return join(this.path, 'cams', `${camName(participantId, map)}.safetensors`);
+  }
+
+  /** The same map on the subject's own grid. */
+  camNifti(participantId: string, map?: string): string {
+    return join(this.path, 'cams', `${camName(participantId, map)}.nii.gz`);
   }
 
   /** Whether a file of the run is there. */
@@ -58,6 +64,12 @@ export class RunDirectory {
       );
     await mkdir(this.path, { recursive: true });
     await writeJson(this.recordPath, record);
+  }
+
+  /** Removes what writing left behind where a crash cut it off (see writeWhole). */
+  async sweep(): Promise<void> {
+    const names = await readdir(this.path, { recursive: true });
+    for (const name of names) if (/\.\d+\.\d+\.tmp$/.test(name)) await rm(join(this.path, name));
   }
 
   async record(): Promise<RunRecord> {
@@ -98,11 +110,12 @@ export class RunDirectory {
 
 /** Reads and checks a run.json. */
 export async function readRunRecord(path: string): Promise<RunRecord> {
+  if (!existsSync(path)) throw new InputError(`There is no run at ${dirname(path)}: it holds no run.json.`);
   let value: unknown;
   try {
     value = JSON.parse(await readFile(path, 'utf8'));
   } catch (error) {
-    throw new InputError(`${path} cannot be read as a run: ${messageOf(error)}. Give a run directory.`);
+    throw new InputError(`${path} cannot be read as a run: ${messageOf(error)}. Start a new run.`);
   }
   const result = v.safeParse(runSchema, value);
   if (result.success) return result.output;
@@ -110,11 +123,15 @@ export async function readRunRecord(path: string): Promise<RunRecord> {
   throw new InputError(`${path}: field "${v.getDotPath(issue) ?? '?'}" is not valid: ${issue.message}.`);
 }
 
+function camName(participantId: string, map: string | undefined): string {
+  return map === undefined ? participantId : `${participantId}_${map}`;
+}
+
 export function predictionsCsv(rows: readonly PredictionRow[]): string {
   const lines = rows.map((row) =>
     [
-      row.participantId,
-      row.source,
+      cell(row.participantId),
+      cell(row.source),
       row.fold,
       row.seed,
       row.yTrue,
@@ -132,7 +149,7 @@ export function predictionsCsv(rows: readonly PredictionRow[]): string {
 export function heatScoresCsv(rows: readonly HeatScoreRow[]): string {
   const lines = rows.map((row) =>
     [
-      row.participantId,
+      cell(row.participantId),
       row.fold,
       row.layer,
       row.method,
@@ -148,6 +165,11 @@ export function heatScoresCsv(rows: readonly HeatScoreRow[]): string {
   const header =
     'participant_id,fold,layer,method,align,variant,score,in_roi_mean,reference_mean,roi_voxels,flags';
   return [header, ...lines, ''].join('\n');
+}
+
+/** A text as a CSV cell: quoted where it holds what would end it (RFC 4180). */
+function cell(text: string): string {
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 function mendLastLine(path: string): void {

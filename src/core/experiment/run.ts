@@ -1,5 +1,4 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { join } from 'node:path';
 import type { HeatScoreRow, PredictionRow, RunRecord } from '../../protocol/run';
 import { innerSplit } from '../cohort/folds';
 import type { Case, Modality } from '../cohort/cohort';
@@ -13,8 +12,10 @@ import { InputError, StoppedError, messageOf } from '../errors';
 import { loadInto, saveNetwork } from '../model/checkpoint';
 import { Network } from '../model/network';
 import { parseNetworkSpec, type NetworkSpec } from '../model/spec';
+import { stepsPerEpoch } from '../train/batches';
 import { parseTraining, type TrainingConfig } from '../train/config';
-import { fit, FIT_START, type FitState } from '../train/fit';
+import { fit } from '../train/fit';
+import { FIT_START, fitIsOver, parseFitState, type FitState } from '../train/fit-state';
 import { softmax } from '../train/loss';
 import type { Optimiser } from '../train/optimiser';
 import { predictSamples, type Sample } from '../train/sample';
@@ -22,8 +23,9 @@ import { parseRecipe, type Recipe } from '../volume/recipe';
 import type { Volume } from '../volume/volume';
 import { readWeights } from '../weights/read-weights';
 import { toFloat32, type TensorFile } from '../weights/tensors';
-import { CaseStore } from './case-store';
-import { RunDirectory } from './run-directory';
+import type { CaseStore, StoredCase } from './case-store';
+import { loadInit, seenAfter } from './init-weights';
+import type { RunDirectory } from './run-directory';
 
 /** A class map that a run makes of every test patient. */
 export interface MapRequest {
@@ -78,7 +80,7 @@ export interface RunResult {
 /**
  * One fit with everything that follows from it: training, predictions of the test cases, class maps and Heat-Scores of
  * the test patients. The directory holds a run.json already (see {@link RunDirectory.begin}); a run that was stopped
- * goes on from its last checkpoint.
+ * goes on from its last checkpoint, one that is finished is only evaluated again.
  * @throws StoppedError when the signal aborts; the directory can then be resumed
  */
 export async function executeRun(
@@ -89,19 +91,25 @@ export async function executeRun(
   const record = await directory.record();
   const plan = planOf(record, directory.recordPath);
   const began = performance.now();
-  const network = new Network(plan.spec, record.seed);
+  await directory.sweep();
+  const finished = directory.events().some(({ type }) => type === 'finished');
+  const run = new Run(directory, record, plan, store, options);
   try {
-    const state = await train(directory, record, plan, network, store, options);
-    const result = await evaluate(directory, record, plan, network, store, options);
-    directory.append({ type: 'finished', epochs: state.epoch, seconds: (performance.now() - began) / 1000 });
-    directory.sync();
+    await run.train();
+    const result = await run.evaluate();
+    if (!finished) {
+      const seconds = (performance.now() - began) / 1000;
+      directory.append({ type: 'finished', epochs: run.reached.epoch, seconds });
+    }
     return result;
   } catch (error) {
-    if (error instanceof StoppedError) throw error;
-    directory.append({ type: 'failed', message: messageOf(error) });
+    if (error instanceof StoppedError)
+      directory.append({ type: 'stopped', epoch: run.reached.epoch, step: run.reached.step });
+    else directory.append({ type: 'failed', message: messageOf(error) });
     throw error;
   } finally {
-    network.dispose();
+    directory.sync();
+    run.dispose();
   }
 }
 
@@ -138,57 +146,66 @@ export function splitForValidation(
   );
 }
 
-async function train(
-  directory: RunDirectory,
-  record: RunRecord,
-  plan: CheckedPlan,
-  network: Network,
-  store: CaseStore,
-  options: RunOptions,
-): Promise<FitState> {
-  const { training, spec } = plan;
-  const last = await lastCheckpoint(directory);
-  const state = last?.state ?? FIT_START;
-  const total = record.fold.train.length + record.fold.validation.length;
-  const samples = new Map<string, Sample>();
-  for (const id of [...record.fold.train, ...record.fold.validation]) {
-    samples.set(id, await store.sample(id, spec));
-    options.onProgress?.({
-      phase: 'reading',
-      done: samples.size,
-      total,
-      secondsLeft: null,
-      detail: `${samples.size} of ${total} heads`,
-    });
-    await stopPoint(options.signal);
+class Run {
+  /** Where the last checkpoint stands. */
+  reached: FitState = FIT_START;
+  private readonly network: Network;
+
+  constructor(
+    private readonly directory: RunDirectory,
+    private readonly record: RunRecord,
+    private readonly plan: CheckedPlan,
+    private readonly store: CaseStore,
+    private readonly options: RunOptions,
+  ) {
+    this.network = new Network(plan.spec, record.seed);
   }
-  const pick = (ids: readonly string[]): Sample[] => ids.map((id) => samples.get(id) as Sample);
-  const data = {
-    train: pick(record.fold.train),
-    validation: pick(record.fold.validation),
-    leftRight: spec.axes === 'ijk' ? (0 as const) : (2 as const),
-  };
-  requireOneShape([...data.train, ...data.validation]);
-  const perEpoch = Math.max(1, Math.round(data.train.length / training.batchSize));
-  if (last) {
-    loadInto(network, last.file);
-    directory.append({ type: 'resumed', epoch: state.epoch, step: state.step });
-  } else directory.append({ type: 'started', epochs: training.epochs, stepsPerEpoch: perEpoch });
-  const meta = { recipe: plan.recipe, modality: plan.modality, seen: sourcesOf(data.train, data.validation) };
-  const save = async (kind: 'last' | 'best', at: FitState, optimiser?: Optimiser): Promise<void> => {
-    const beside = kind === 'last' ? optimiser?.toBorder() : undefined;
-    await saveNetwork(directory.checkpoint(kind), network, meta, beside, kind === 'last' ? at : undefined);
-    directory.append({ type: 'checkpoint', kind, epoch: at.epoch });
-  };
-  try {
-    const end = await fit(
+
+  dispose(): void {
+    this.network.dispose();
+  }
+
+  /** Leaves the weights that count in the network: the best ones with early stopping, else the last. */
+  async train(): Promise<void> {
+    const { directory, network } = this;
+    const { training } = this.plan;
+    const last = await lastCheckpoint(directory);
+    if (last) this.reached = last.state;
+    if (last && fitIsOver(last.state, training)) loadInto(network, last.file);
+    else await this.fit(last);
+    if (training.patience > 0) loadInto(network, await readWeights(directory.checkpoint('best')));
+    else if (!directory.has(directory.checkpoint('best'))) await this.save('best', this.reached);
+  }
+
+  private async fit(last: LastCheckpoint | undefined): Promise<void> {
+    const { directory, network, options, record } = this;
+    const { training, spec } = this.plan;
+    // The held-out heads as well: a file that cannot be read is found now, not after hours of training.
+    await this.readAll([...record.fold.train, ...record.fold.validation, ...record.fold.test]);
+    const pick = (ids: readonly string[]): Promise<Sample[]> =>
+      Promise.all(ids.map((id) => this.store.sample(id)));
+    const data = {
+      train: await pick(record.fold.train),
+      validation: await pick(record.fold.validation),
+      leftRight: spec.axes === 'ijk' ? (0 as const) : (2 as const),
+    };
+    requireOneShape([...data.train, ...data.validation]);
+    const perEpoch = stepsPerEpoch(data.train, training.batchSize);
+    if (last) {
+      loadInto(network, last.file);
+      directory.append({ type: 'resumed', epoch: last.state.epoch, step: last.state.step });
+    } else {
+      await loadInit(network, record.init);
+      directory.append({ type: 'started', epochs: training.epochs, stepsPerEpoch: perEpoch });
+    }
+    await fit(
       network,
       data,
       training,
       record.seed,
       {
         signal: options.signal,
-        onCheckpoint: save,
+        onCheckpoint: (kind, at, optimiser) => this.save(kind, at, optimiser),
         onEvent: (event) => {
           directory.append(event);
           if (event.type !== 'step') return;
@@ -201,103 +218,158 @@ async function train(
           });
         },
       },
-      { state, restore: (optimiser) => last && optimiser.restore(last.read, state.optimiserSteps) },
+      last && {
+        state: last.state,
+        restore: (optimiser) => optimiser.restore(last.read, last.state.optimiserSteps),
+      },
     );
-    if (training.patience > 0) loadInto(network, await readWeights(directory.checkpoint('best')));
-    else await save('best', end);
-    return end;
-  } catch (error) {
-    if (error instanceof StoppedError) {
-      const stopped = (await lastCheckpoint(directory))?.state ?? FIT_START;
-      directory.append({ type: 'stopped', epoch: stopped.epoch, step: stopped.step });
-      directory.sync();
-    }
-    throw error;
   }
-}
 
-async function evaluate(
-  directory: RunDirectory,
-  record: RunRecord,
-  plan: CheckedPlan,
-  network: Network,
-  store: CaseStore,
-  options: RunOptions,
-): Promise<RunResult> {
-  const { test } = record.fold;
-  const predictions: PredictionRow[] = [];
-  for (const id of test) {
-    const sample = await store.sample(id, plan.spec);
-    const [logits] = predictSamples(network, [sample], 1);
-    predictions.push({
+  private async readAll(ids: readonly string[]): Promise<void> {
+    const test = new Set(this.record.fold.test);
+    for (const [index, id] of ids.entries()) {
+      const known = this.store.has(id);
+      const one = await this.store.get(id);
+      if (test.has(id)) requireScorable(one);
+      if (!known) this.report('reading', index + 1, ids.length, `${index + 1} of ${ids.length} heads`);
+      await this.stopPoint();
+    }
+  }
+
+  private async save(kind: 'last' | 'best', at: FitState, optimiser?: Optimiser): Promise<void> {
+    const { directory, network, plan, record, store } = this;
+    const learned = [...record.fold.train, ...record.fold.validation].map((id) => store.case(id).source);
+    const meta = {
+      recipe: plan.recipe,
+      modality: plan.modality,
+      seen: seenAfter(record.init, learned),
+      brainMasks: await store.brainSources(record.fold.train),
+    };
+    if (kind === 'last') {
+      await saveNetwork(directory.checkpoint(kind), network, meta, optimiser?.toBorder(), at);
+      this.reached = at;
+    } else await saveNetwork(directory.checkpoint(kind), network, meta);
+    directory.append({ type: 'checkpoint', kind, epoch: at.epoch });
+  }
+
+  async evaluate(): Promise<RunResult> {
+    const { directory, record, store, options } = this;
+    const { test } = record.fold;
+    const predictions: PredictionRow[] = [];
+    for (const id of test) {
+      predictions.push(await this.predict(id));
+      this.report(
+        'predicting',
+        predictions.length,
+        test.length,
+        `${id} (${predictions.length} of ${test.length})`,
+      );
+      await this.stopPoint();
+    }
+    await directory.writePredictions(predictions);
+
+    const withoutMask = test.filter((id) => store.case(id).group === 'fcd' && !store.case(id).roi);
+    if (withoutMask.length > 0)
+      directory.append({
+        type: 'warning',
+        message: `${withoutMask.length} test patients have no lesion mask, hence no class map and no Heat-Score: ${withoutMask.join(', ')}.`,
+      });
+    const patients = test.filter((id) => store.case(id).roi !== undefined);
+    const explained: ExplainedCase[] = [];
+    const heatScores: HeatScoreRow[] = [];
+    for (const [index, id] of patients.entries()) {
+      for (const map of options.maps) {
+        const one = await this.explain(id, map);
+        explained.push(one);
+        heatScores.push(...heatScoreRows(one, record.fold.index));
+      }
+      this.report('explaining', index + 1, patients.length, `${id} (${index + 1} of ${patients.length})`);
+      await this.stopPoint();
+    }
+    await directory.writeHeatScores(heatScores);
+    return { predictions, explained, heatScores };
+  }
+
+  private async predict(id: string): Promise<PredictionRow> {
+    const { fold, seed } = this.record;
+    const sample = await this.store.sample(id);
+    const [logits] = predictSamples(this.network, [sample], 1);
+    return {
       participantId: id,
       source: sample.source,
-      fold: record.fold.index,
-      seed: record.seed,
+      fold: fold.index,
+      seed,
       yTrue: sample.label,
       logits,
       pFcd: softmax(logits)[1],
       yPred: logits[1] > logits[0] ? 1 : 0,
-    });
-    report(options, 'predicting', predictions.length, test.length, id);
-    await stopPoint(options.signal);
+    };
   }
-  await directory.writePredictions(predictions);
 
-  const patients = test.filter((id) => store.case(id).roi !== undefined);
-  const explained: ExplainedCase[] = [];
-  const heatScores: HeatScoreRow[] = [];
-  for (const id of patients) {
-    for (const map of options.maps) {
-      const one = await explainCase(directory, plan, network, store, id, map, options.niftis);
-      explained.push(one);
-      heatScores.push(...heatScoreRows(one, record.fold.index));
-    }
-    report(options, 'explaining', explained.length / options.maps.length, patients.length, id);
-    await stopPoint(options.signal);
+  private async explain(id: string, map: MapRequest): Promise<ExplainedCase> {
+    const { directory, plan, network, store, options } = this;
+    const { roi, brain, grid, case: one } = await store.get(id);
+    if (!roi) throw new Error(`${id} has no lesion mask.`);
+    const image = shownImage(one, plan.modality);
+    // Heat-Scores ask where the evidence for fcd lies, whatever was predicted.
+    const channels = await store.channels(id);
+    const { raw, layerMap, heat } = explainVolume(network, channels, grid, { ...map, classIndex: 1 });
+    const names = { heat: `the class map of ${id}`, roi: one.roi?.path, brain: one.brain };
+    const scores = scoreMap({ heat, roi, brain, names });
+    const camRecord: CamRecord = {
+      schemaVersion: 1,
+      participantId: id,
+      layer: map.layer,
+      class: { index: 1, name: 'fcd' },
+      method: map.method,
+      align: map.align,
+      logit: raw.logits[1],
+      axes: plan.spec.axes,
+      receptive: layerMap.receptive,
+      grid: { shape: grid.shape, affine: [...grid.affine] },
+      recipe: { ...plan.recipe },
+      image,
+      model: directory.checkpoint('best'),
+      flags: [...scores.flags],
+    };
+    // The first map of a run bears the participant's name alone.
+    const name = map === options.maps[0] ? undefined : mapName(map);
+    await writeCam(directory.cam(id, name), layerMap, camRecord);
+    const nifti = options.niftis ? directory.camNifti(id, name) : undefined;
+    if (nifti) await camToNifti(nifti, { map: layerMap, record: camRecord }, image);
+    return { participantId: id, map, heat, scores, nifti };
   }
-  await directory.writeHeatScores(heatScores);
-  return { predictions, explained, heatScores };
+
+  private report(phase: RunProgress['phase'], done: number, total: number, detail: string): void {
+    this.options.onProgress?.({ phase, done, total, secondsLeft: null, detail });
+  }
+
+  /** One turn of the event loop, in which a wish to stop is heard. */
+  private async stopPoint(): Promise<void> {
+    await nextTurn();
+    if (this.options.signal?.aborted) throw new StoppedError('Stopped. What was computed so far is kept.');
+  }
 }
 
-async function explainCase(
-  directory: RunDirectory,
-  plan: CheckedPlan,
-  network: Network,
-  store: CaseStore,
-  id: string,
-  map: MapRequest,
-  nifti: boolean,
-): Promise<ExplainedCase> {
-  const prepared = await store.get(id);
-  const { roi, brain, grid, channels } = prepared;
-  if (!roi) throw new InputError(`${id} has no lesion mask: a Heat-Score needs one.`);
-  // Heat-Scores ask where the evidence for fcd lies, whatever was predicted.
-  const { raw, layerMap, heat } = explainVolume(network, channels, grid, { ...map, classIndex: 1 });
-  const names = { heat: `the class map of ${id}`, roi: prepared.case.roi?.path, brain: prepared.case.brain };
-  const scores = scoreMap({ heat, roi, brain, names });
-  const contrast = plan.modality === 'T1w+FLAIR' ? 'FLAIR' : plan.modality;
-  const camRecord: CamRecord = {
-    schemaVersion: 1,
-    participantId: id,
-    layer: map.layer,
-    class: { index: 1, name: 'fcd' },
-    method: map.method,
-    align: map.align,
-    logit: raw.logits[1],
-    axes: plan.spec.axes,
-    receptive: layerMap.receptive,
-    grid: { shape: grid.shape, affine: [...grid.affine] },
-    recipe: { ...plan.recipe },
-    image: prepared.case.images[contrast],
-    model: directory.checkpoint('best'),
-    flags: [...scores.flags],
-  };
-  await writeCam(directory.cam(id, mapName(map)), layerMap, camRecord);
-  const path = join(directory.path, 'cams', `${id}_${mapName(map)}.nii.gz`);
-  if (nifti)
-    await camToNifti(path, { map: layerMap, record: camRecord }, prepared.case.images[contrast] as string);
-  return { participantId: id, map, heat, scores, nifti: nifti ? path : undefined };
+/** The image on whose grid a case is shown: the FLAIR where there are both, for the lesion is drawn on it. */
+export function shownImage({ participantId, images }: Case, modality: Modality): string {
+  const image = images[modality === 'T1w+FLAIR' ? 'FLAIR' : modality];
+  if (image === undefined) throw new Error(`${participantId} has no image of ${modality}.`);
+  return image;
+}
+
+/** A mask that vanished on the prepared grid cannot be scored. @throws InputError that names the file */
+function requireScorable({ roi, brain, grid, case: one }: StoredCase): void {
+  if (!roi) return;
+  const size = grid.shape.join(' x ');
+  if (!roi.data.includes(1))
+    throw new InputError(
+      `${one.roi?.path}: the lesion mask has no voxel on the prepared grid of ${size}: it is empty, lies off the grid, or is too small for these voxels. Correct it, leave the case out, or choose a finer --spacing or a larger --shape.`,
+    );
+  if (!roi.data.some((inside, at) => inside === 1 && brain.data[at] === 1))
+    throw new InputError(
+      `${one.roi?.path}: the lesion mask lies entirely outside the brain mask ${one.brain ?? '(made from the image)'}. Check that both belong to ${one.participantId}.`,
+    );
 }
 
 export function heatScoreRows(one: ExplainedCase, fold: number): HeatScoreRow[] {
@@ -335,7 +407,7 @@ async function lastCheckpoint(directory: RunDirectory): Promise<LastCheckpoint |
     if (!tensor) throw new InputError(`${path} lacks ${name}; the run cannot go on exactly. Start it anew.`);
     return toFloat32(tensor);
   };
-  return { file, state: JSON.parse(text) as FitState, read };
+  return { file, state: parseFitState(text, path), read };
 }
 
 function requireOneShape(samples: readonly Sample[]): void {
@@ -345,23 +417,4 @@ function requireOneShape(samples: readonly Sample[]): void {
     throw new InputError(
       `${other.participantId} has a grid of ${other.shape.slice(0, 3).join(' x ')}, ${first.participantId} of ${first.shape.slice(0, 3).join(' x ')}. Give --shape (and --spacing) so that all share one.`,
     );
-}
-
-function sourcesOf(...parts: readonly (readonly Sample[])[]): string[] {
-  return [...new Set(parts.flat().map((sample) => sample.source))].sort();
-}
-
-function report(
-  options: RunOptions,
-  phase: RunProgress['phase'],
-  done: number,
-  total: number,
-  id: string,
-): void {
-  options.onProgress?.({ phase, done, total, secondsLeft: null, detail: `${id} (${done} of ${total})` });
-}
-
-async function stopPoint(signal?: AbortSignal): Promise<void> {
-  await nextTurn();
-  if (signal?.aborted) throw new StoppedError('Stopped. What was computed so far is kept.');
 }

@@ -13,7 +13,8 @@ import { resample } from '../volume/resample';
 import { maskAbove } from '../volume/mask';
 import type { Mask } from '../volume/volume';
 import type { CaseStore } from './case-store';
-import { mapName, planOf, type ExplainedCase, type MapRequest, type RunResult } from './run';
+import { describeInit } from './init-weights';
+import { mapName, planOf, shownImage, type ExplainedCase, type MapRequest, type RunResult } from './run';
 
 /** One finished run of an experiment. */
 export interface FinishedRun {
@@ -49,7 +50,7 @@ export async function summarise(
   const first = await store.get(predictions[0].participantId);
   const maps = unique(explained.map(({ map }) => map));
   const whole = runs.length > 1;
-  const sources = new Set(await brainSources(predictions, store));
+  const sources = await store.brainSources(predictions.map(({ participantId }) => participantId));
   return {
     schema: 1,
     title: options.title,
@@ -71,7 +72,7 @@ export async function summarise(
       shape: [...first.grid.shape],
       spacing: voxelSizes(first.grid.affine).map((mm) => Number(mm.toFixed(3))),
     },
-    brainMask: [...sources].join(', '),
+    brainMask: sources.join(', '),
     training: describeTraining(record),
     engine: `${record.engine.name} ${record.engine.module ?? ''}, ${record.engine.threads} threads, Node ${record.engine.node}`,
     seed: record.seed,
@@ -83,12 +84,6 @@ export async function summarise(
     curves: runs.map(({ record: { fold }, events }) => curveOf(fold.index, events)),
     notes: [...options.notes],
   };
-}
-
-async function brainSources(predictions: readonly PredictionRow[], store: CaseStore): Promise<string[]> {
-  return Promise.all(
-    predictions.map(async ({ participantId }) => (await store.get(participantId)).brainSource),
-  );
 }
 
 async function baseline(
@@ -105,7 +100,8 @@ async function baseline(
     test: fold.test,
   }));
   for (const id of new Set(folds.flatMap(({ train, test }) => [...train, ...test]))) {
-    const { case: one, channels, brain, grid } = await store.get(id);
+    const { case: one, brain, grid } = await store.get(id);
+    const channels = await store.channels(id);
     const spacing = Math.cbrt(voxelSizes(grid.affine).reduce((a, b) => a * b));
     // FWHM = 2 sqrt(2 ln 2) sigma; the last channel is FLAIR where there are two.
     const sigma = smoothingMm / (2 * Math.sqrt(2 * Math.LN2)) / spacing;
@@ -201,7 +197,6 @@ function onGrid(roi: Mask, grid: ExplainedCase['heat']): Int32Array {
 function caseResult(row: PredictionRow, explained: readonly ExplainedCase[], store: CaseStore): CaseResult {
   const one = store.case(row.participantId);
   const maps = explained.filter(({ participantId }) => participantId === row.participantId);
-  const image = one.images[store.modality === 'T1w+FLAIR' ? 'FLAIR' : store.modality];
   return {
     participantId: row.participantId,
     source: row.source,
@@ -209,7 +204,7 @@ function caseResult(row: PredictionRow, explained: readonly ExplainedCase[], sto
     yTrue: row.yTrue,
     yPred: row.yPred,
     pFcd: row.pFcd,
-    image: image as string,
+    image: shownImage(one, store.preparation.modality),
     roi: one.roi?.path ?? null,
     brain: one.brain ?? null,
     roiMl: maps[0]?.scores.roi.ml ?? null,
@@ -242,7 +237,7 @@ function describeTraining(record: RunRecord): string {
     patience > 0
       ? `early stopping after ${patience} epochs without a better validation loss`
       : 'no early stopping';
-  return `${epochs} epochs, batches of ${batchSize}${training.twinBatches ? ' (twins together)' : ''}, ${optimiser.kind} at ${optimiser.learningRate}, ${training.schedule.kind} schedule, ${stopping}, init ${record.init}`;
+  return `${epochs} epochs, batches of ${batchSize}${training.twinBatches ? ' (twins together)' : ''}, ${optimiser.kind} at ${optimiser.learningRate}, ${training.schedule.kind} schedule, ${stopping}, init ${describeInit(record.init)}`;
 }
 
 function meanOf(

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError } from '../errors';
-import { matchTensors, type LoadReport } from '../weights/load-report';
+import { matchTensors, USUAL_PREFIXES, type LoadReport } from '../weights/load-report';
 import { readWeights } from '../weights/read-weights';
 import { writeSafetensors } from '../weights/safetensors';
 import { toFloat32, type NamedTensor, type TensorFile } from '../weights/tensors';
@@ -18,11 +18,16 @@ export interface CheckpointMeta {
   readonly modality?: 'T1w' | 'FLAIR' | 'T1w+FLAIR';
   /** Ids of the sources (heads) these weights have seen. */
   readonly seen?: readonly string[];
+  /** Kinds of brain mask the images were normalised with in training. */
+  readonly brainMasks?: readonly string[];
 }
 
 /** Our key in the file's metadata. */
 const KEY = 'fcd-lens';
 const SCHEMA = 1;
+
+/** How names of tensors begin that a checkpoint holds beside the network's: the optimiser's moments. */
+const BESIDE = 'optimizer.';
 
 /**
  * Writes a network as safetensors with PyTorch's names and layouts, so that PyTorch loads it too. `beside` are further
@@ -49,6 +54,8 @@ export async function saveNetwork(
 export interface LoadedNetwork {
   readonly network: Network;
   readonly meta: CheckpointMeta;
+  /** The network that the file says it is, before what was asked for; undefined for a file that others wrote. */
+  readonly stored?: NetworkSpec;
   readonly report: LoadReport;
   readonly file: TensorFile;
   readonly path: string;
@@ -63,13 +70,14 @@ export async function loadNetwork(path: string, given: Partial<NetworkSpec>): Pr
   const file = await checkpointPath(path);
   const weights = await readWeights(file);
   const meta = checkpointMeta(weights, file);
-  const spec = reconcile(meta?.spec, given, file);
+  const spec = reconcile(meta?.spec, { ...(!meta && specOfShapes(weights)), ...given }, file);
   const network = new Network(spec, 0);
   try {
     const report = loadInto(network, weights);
-    return { network, meta: { ...meta, spec }, report, file: weights, path: file };
+    return { network, meta: { ...meta, spec }, stored: meta?.spec, report, file: weights, path: file };
   } catch (error) {
     network.dispose();
+    if (error instanceof InputError) throw new InputError(`${file}: ${error.message}`, { cause: error });
     throw error;
   }
 }
@@ -82,7 +90,26 @@ export function loadInto(network: Network, file: TensorFile): LoadReport {
     if (!tensor) throw new Error(`The load report names ${source}, which the file does not hold.`);
     network.weights.setFromBorder(name, toFloat32(tensor));
   }
-  return report;
+  // The optimiser's moments in a `last` checkpoint are no part of the network.
+  const unexpected = report.unexpected.filter((name) => !name.startsWith(BESIDE));
+  return { ...report, unexpected };
+}
+
+/** Channels in and classes out, as the first and the last layer of a file show them. */
+function specOfShapes(file: TensorFile): Partial<NetworkSpec> {
+  const shapeOf = (name: string): readonly number[] | undefined =>
+    [...file.tensors.values()].find((tensor) => prefixed(name).test(tensor.name))?.shape;
+  const stem = shapeOf('conv1.weight');
+  const classifier = shapeOf('fc.weight');
+  return {
+    ...(stem?.length === 5 && { inChannels: stem[1] }),
+    ...(classifier?.length === 2 && { classes: classifier[0] }),
+  };
+}
+
+function prefixed(name: string): RegExp {
+  const prefixes = USUAL_PREFIXES.map((prefix) => prefix.replace('.', '\\.')).join('|');
+  return new RegExp(`^(${prefixes})*${name.replace('.', '\\.')}$`);
 }
 
 /** The file meant by a path: itself, or within a run directory the best checkpoint, else the last. */
@@ -122,6 +149,7 @@ export function checkpointMeta(file: TensorFile, where: string): CheckpointMeta 
     recipe: record.recipe === undefined ? undefined : parseRecipe(record.recipe, where),
     modality,
     seen: Array.isArray(record.seen) ? record.seen.map(String) : undefined,
+    brainMasks: Array.isArray(record.brainMasks) ? record.brainMasks.map(String) : undefined,
   };
 }
 

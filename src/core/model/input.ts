@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { InputError } from '../errors';
-import { shapeInAxes, toTensorOrder } from '../volume/axes';
-import type { Volume } from '../volume/volume';
+import { fromTensorOrder, shapeInAxes, toTensorOrder } from '../volume/axes';
+import type { Grid, Volume } from '../volume/volume';
 import type { NetworkSpec } from './spec';
 
 /** Prepared channels as the network's input [1, D, H, W, C]; the caller disposes it. */
@@ -23,4 +23,14 @@ export function channelsLast(channels: readonly Volume[], spec: NetworkSpec): Fl
     for (let i = 0; i < channel.length; i++) out[i * ordered.length + c] = channel[i];
   });
   return out;
+}
+
+/** The channels that {@link channelsLast} interleaved, as volumes on `grid` again. */
+export function channelVolumes(data: Float32Array, grid: Grid, spec: NetworkSpec): Volume[] {
+  const dhw = shapeInAxes(grid.shape, spec.axes);
+  return Array.from({ length: spec.inChannels }, (_, c) => {
+    const channel = new Float32Array(data.length / spec.inChannels);
+    for (let i = 0; i < channel.length; i++) channel[i] = data[i * spec.inChannels + c];
+    return { shape: grid.shape, affine: grid.affine, data: fromTensorOrder(channel, dhw, spec.axes) };
+  });
 }

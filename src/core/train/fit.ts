@@ -1,37 +1,16 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { StoppedError } from '../errors';
+import { InputError, StoppedError } from '../errors';
 import type { Network } from '../model/network';
 import { Random } from '../random';
 import { augment } from './augment';
 import { epochBatches, stepsPerEpoch } from './batches';
 import type { TrainingConfig } from './config';
+import { FIT_START, fitIsOver, type FitState } from './fit-state';
 import { balancedWeights, crossEntropy, weightOf } from './loss';
 import { Optimiser } from './optimiser';
 import { predictSamples, stack, type Sample } from './sample';
 import { scheduleFactor } from './schedule';
-
-/** Where a fit stands between two steps; with weights and moments it is all that going on exactly needs. */
-export interface FitState {
-  /** 0-based epoch under way and steps of it that are done. */
-  readonly epoch: number;
-  readonly step: number;
-  /** Sum of the losses of the steps done in this epoch. */
-  readonly lossSum: number;
-  /** Steps the optimiser has taken. */
-  readonly optimiserSteps: number;
-  readonly bestLoss: number | null;
-  readonly sinceBest: number;
-}
-
-export const FIT_START: FitState = {
-  epoch: 0,
-  step: 0,
-  lossSum: 0,
-  optimiserSteps: 0,
-  bestLoss: null,
-  sinceBest: 0,
-};
 
 export type FitEvent =
   | {
@@ -40,6 +19,7 @@ export type FitEvent =
       readonly step: number;
       readonly loss: number;
       readonly learningRate: number;
+      /** If all epochs are needed; null before there is anything to go by. */
       readonly secondsLeft: number | null;
     }
   | {
@@ -70,7 +50,8 @@ export interface FitData {
 /**
  * Trains a network in place. All that is random (order, augmentation) follows from `seed`, the epoch and the place in
  * it, so a fit that stops and goes on from its `last` checkpoint ends in the same weights, bit for bit.
- * @throws StoppedError when the signal aborts, after a checkpoint at a step boundary
+ * @throws StoppedError when the signal aborts, after a checkpoint at a step boundary; InputError when the loss is no
+ * longer a finite number
  */
 export async function fit(
   network: Network,
@@ -105,9 +86,9 @@ async function epochs(
   const total = perEpoch * config.epochs;
   const labels = data.train.map((sample) => sample.label);
   const classWeights = config.classBalanced ? balancedWeights(labels, 2) : [1, 1];
-  const pace = new Pace();
+  const pace = new Pace(perEpoch);
   let state = start;
-  while (state.epoch < config.epochs && !outOfPatience(state, config)) {
+  while (!fitIsOver(state, config)) {
     const batches = epochBatches(data.train, config.batchSize, config.twinBatches, seed, state.epoch);
     while (state.step < perEpoch) {
       if (hooks.signal?.aborted) {
@@ -120,7 +101,6 @@ async function epochs(
       const learningRate =
         config.optimiser.learningRate * scheduleFactor(config.schedule, done, total, perEpoch);
       const batch = batches[state.step].map((index) => data.train[index]);
-      const began = performance.now();
       const loss = trainStep(
         network,
         optimiser,
@@ -131,7 +111,13 @@ async function epochs(
         learningRate,
         (sample) => Random.seeded(seed, 'augment', state.epoch, sample.participantId),
       );
-      pace.add(performance.now() - began);
+      requireFinite(
+        loss,
+        `The loss of epoch ${state.epoch + 1}, step ${state.step + 1}`,
+        batch,
+        learningRate,
+      );
+      pace.step();
       state = {
         ...state,
         step: state.step + 1,
@@ -165,6 +151,13 @@ async function endEpoch(
 ): Promise<FitState> {
   const validation =
     data.validation.length > 0 ? validate(network, data.validation, config.microBatch) : undefined;
+  if (validation)
+    requireFinite(
+      validation.loss,
+      `The validation loss of epoch ${state.epoch + 1}`,
+      data.validation,
+      config.optimiser.learningRate,
+    );
   const best = validation !== undefined && (state.bestLoss === null || validation.loss < state.bestLoss);
   const next: FitState = {
     epoch: state.epoch + 1,
@@ -187,8 +180,15 @@ async function endEpoch(
   return next;
 }
 
-function outOfPatience(state: FitState, config: TrainingConfig): boolean {
-  return config.patience > 0 && state.bestLoss !== null && state.sinceBest >= config.patience;
+/** A network whose loss is NaN or infinite has diverged and cannot come back; its checkpoints are still sound. */
+function requireFinite(loss: number, what: string, samples: readonly Sample[], learningRate: number): void {
+  if (Number.isFinite(loss)) return;
+  const odd = samples.find(({ data }) => !data.every(Number.isFinite));
+  throw new InputError(
+    odd
+      ? `${what} is ${loss}: the prepared image of ${odd.participantId} holds values that are not finite numbers. Correct or leave out that image.`
+      : `${what} is ${loss}: training has diverged. Start anew with a lower learning rate than ${learningRate} (--lr).`,
+  );
 }
 
 /** One optimiser step over a batch, computed in micro-batches whose gradients add up. Returns the loss. */
@@ -246,18 +246,25 @@ function validate(
   return { loss, accuracy: right / samples.length };
 }
 
-/** Mean duration of the recent steps, for the time left. */
+/** Mean time from step to step, for the time left: with all that lies between, such as validation and checkpoints. */
 class Pace {
   private readonly recent: number[] = [];
+  private last?: number;
 
-  add(milliseconds: number): void {
-    this.recent.push(milliseconds);
-    if (this.recent.length > 20) this.recent.shift();
+  /** A window of an epoch's length holds what happens at its end once. */
+  constructor(private readonly perEpoch: number) {}
+
+  /** A step is done. What came before the first one (memory, warming up) says little and is not counted. */
+  step(): void {
+    const now = performance.now();
+    if (this.last !== undefined) this.recent.push(now - this.last);
+    this.last = now;
+    if (this.recent.length > Math.max(20, this.perEpoch)) this.recent.shift();
   }
 
-  /** Null until two steps were seen: the first one tunes kernels and says little. */
+  /** Null until two steps were seen. */
   secondsFor(steps: number): number | null {
-    if (this.recent.length < 2) return null;
+    if (this.recent.length === 0) return null;
     return (this.recent.reduce((a, b) => a + b, 0) / this.recent.length / 1000) * steps;
   }
 }

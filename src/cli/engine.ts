@@ -1,0 +1,49 @@
+import type { RunRecord } from '../protocol/run';
+import { closeEngine, openEngine } from '../core/engine/choose';
+import type { EngineOptions, EngineReport } from '../core/engine/engine';
+import { InputError } from '../core/errors';
+import { tell } from './terminal';
+
+/** Does work with the engine that the flags name, and closes it whatever happens. */
+export async function withEngine<T>(
+  flags: EngineOptions,
+  work: (engine: EngineReport) => Promise<T>,
+): Promise<T> {
+  try {
+    return await work(await openEngine(flags));
+  } finally {
+    await closeEngine();
+  }
+}
+
+/** As {@link withEngine} and says which one it is: for work that is recorded. */
+export async function withNamedEngine<T>(
+  flags: EngineOptions,
+  work: (engine: EngineReport) => Promise<T>,
+): Promise<T> {
+  return withEngine(flags, (engine) => {
+    tell(`Engine ${engine.name} ${engine.module ?? ''}, ${engine.threads} threads: ${engine.reason}`);
+    return work(engine);
+  });
+}
+
+/**
+ * As {@link withEngine}, for a run that has begun: its kernel module and thread count, not what is fastest now, so that
+ * it goes on bit for bit. Other threads are possible, and said.
+ */
+export async function withEngineOf<T>(
+  record: RunRecord,
+  flags: Pick<EngineOptions, 'threads'>,
+  work: (engine: EngineReport) => Promise<T>,
+): Promise<T> {
+  const { name, module, threads } = record.engine;
+  if (name !== 'wasm' && name !== 'cpu')
+    throw new InputError(`The run was computed by the engine ${name}, which this version does not have.`);
+  return withEngine({ engine: name, module, threads: flags.threads ?? threads }, (engine) => {
+    if (engine.threads !== threads)
+      tell(
+        `The run began with ${threads} threads and goes on with ${engine.threads}: sums are rounded differently from here on.`,
+      );
+    return work(engine);
+  });
+}

@@ -1,0 +1,154 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { basename } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import type { InitRecord } from '../../protocol/run';
+import { InputError, messageOf } from '../errors';
+import { checkpointMeta, checkpointPath } from '../model/checkpoint';
+import { Network } from '../model/network';
+import type { NetworkSpec } from '../model/spec';
+import { matchTensors, type LoadReport } from '../weights/load-report';
+import { readWeights } from '../weights/read-weights';
+import { toFloat32, type TensorFile } from '../weights/tensors';
+
+type FileInit = Extract<InitRecord, { kind: 'file' }>;
+
+/** Weights to start from, looked at before a run begins. */
+export interface ExaminedInit {
+  readonly record: InitRecord;
+  /** For a person: what was loaded, what was not, what is not known. */
+  readonly sentences: readonly string[];
+}
+
+export const NO_INIT: ExaminedInit = { record: { kind: 'none' }, sentences: [] };
+
+/** The classifier: it belongs to the task it was trained for, so another task may start with a fresh one. */
+const CLASSIFIER = /^fc\./;
+
+/**
+ * Looks at weights to start from: a file or a run directory. Tensors are matched by name and shape; the classifier may
+ * differ and then stays fresh.
+ * @throws InputError where the file is no weights, nothing fits, or more than the classifier has another shape
+ */
+export async function examineInit(
+  path: string,
+  spec: NetworkSpec,
+  sameNamesAreOthers: boolean,
+): Promise<ExaminedInit> {
+  const file = await checkpointPath(path);
+  const weights = await readWeights(file);
+  const network = new Network(spec, 0);
+  try {
+    const report = match(network, weights, file);
+    const meta = checkpointMeta(weights, file);
+    const record: InitRecord = {
+      kind: 'file',
+      path: file,
+      sha256: await sha256Of(file),
+      loaded: report.loaded.length,
+      fresh: [...report.missing, ...report.mismatched.map(({ name }) => name)].sort(),
+      seen: meta?.seen ? [...meta.seen] : null,
+      sameNamesAreOthers,
+    };
+    return { record, sentences: describe(record, report, meta?.spec, spec) };
+  } finally {
+    network.dispose();
+  }
+}
+
+/** Copies the weights that a run starts from into its network. @throws InputError where the file is another one by now */
+export async function loadInit(network: Network, init: InitRecord): Promise<void> {
+  if (init.kind === 'none') return;
+  const weights = await readWeights(init.path);
+  if ((await sha256Of(init.path)) !== init.sha256)
+    throw new InputError(
+      `${init.path} has changed since this run began, so it would start from other weights than run.json says. Start a new run.`,
+    );
+  const { sources } = match(network, weights, init.path);
+  for (const [name, source] of Object.entries(sources)) {
+    const tensor = weights.tensors.get(source);
+    if (tensor) network.weights.setFromBorder(name, toFloat32(tensor));
+  }
+}
+
+/**
+ * Refuses weights that have seen a head which this run tests or validates on: the result would be too good.
+ * @param heldOut sources of the test and validation cases
+ */
+export function requireUnseen(init: InitRecord, heldOut: readonly string[]): void {
+  if (init.kind === 'none' || init.sameNamesAreOthers || init.seen === null) return;
+  const seen = new Set(init.seen);
+  const both = [...new Set(heldOut)].filter((source) => seen.has(source)).sort();
+  if (both.length === 0) return;
+  const named = both.length <= 5 ? both.join(', ') : `${both.slice(0, 5).join(', ')}, ...`;
+  throw new InputError(
+    `${init.path} was trained on ${both.length} of the heads that this run is tested or validated on (${named}): its result would be too good. ` +
+      `Choose weights that have not seen them; if these heads only share their names with others, say so with --init-same-names.`,
+  );
+}
+
+/** Heads that weights have seen once a run has trained on `sources`. */
+export function seenAfter(init: InitRecord, sources: readonly string[]): string[] {
+  const before = init.kind === 'file' ? (init.seen ?? []) : [];
+  return [...new Set([...before, ...sources])].sort();
+}
+
+/** `none`, or the file's name, for people. */
+export function describeInit(init: InitRecord): string {
+  return init.kind === 'none' ? 'none' : `${basename(init.path)} (${init.loaded} tensors)`;
+}
+
+function match(network: Network, weights: TensorFile, path: string): LoadReport {
+  let report: LoadReport;
+  try {
+    report = matchTensors(network.weights.expected(), weights.tensors);
+  } catch (error) {
+    if (error instanceof InputError)
+      throw new InputError(`--init ${path}: ${messageOf(error)}`, { cause: error });
+    throw error;
+  }
+  const wrong = report.mismatched.filter(({ name }) => !CLASSIFIER.test(name));
+  if (wrong.length > 0)
+    throw new InputError(
+      `--init ${path}: ${wrong.length} tensors have another shape than the network, the first being ${wrong[0].name}: ${wrong[0].found.join(' x ')} in the file, ${wrong[0].expected.join(' x ')} expected. ` +
+        'Only the classifier (fc) may differ. Choose the --arch, --width, --shortcut and --modality that the weights belong to.',
+    );
+  return report;
+}
+
+function describe(
+  init: FileInit,
+  report: LoadReport,
+  stored: NetworkSpec | undefined,
+  spec: NetworkSpec,
+): string[] {
+  const said = [
+    `Weights from ${init.path}: ${report.loaded.length} tensors loaded, ${init.fresh.length} stay fresh${init.fresh.length > 0 ? ` (${some(init.fresh)})` : ''}.`,
+  ];
+  const unused = report.unexpected.filter((name) => !name.startsWith('optimizer.'));
+  if (report.prefixStripped.length > 0)
+    said.push(`The prefix ${report.prefixStripped.join(', ')} was taken off its names.`);
+  if (unused.length > 0) said.push(`${unused.length} of its tensors are not used: ${some(unused)}.`);
+  for (const key of ['geometry', 'axes'] as const)
+    if (stored && stored[key] !== spec[key])
+      said.push(
+        `The weights were trained with ${key} ${stored[key]}, this network has ${key} ${spec[key]}: the same numbers compute another function.`,
+      );
+  if (init.seen === null)
+    said.push(
+      'The file does not say which heads its weights have seen, so nobody can check that held-out heads are not among them.',
+    );
+  return said;
+}
+
+function some(names: readonly string[]): string {
+  return names.length <= 4
+    ? names.join(', ')
+    : `${names.slice(0, 4).join(', ')} and ${names.length - 4} more`;
+}
+
+async function sha256Of(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path), hash);
+  return hash.digest('hex');
+}

@@ -49,6 +49,31 @@ ${each(
 ${each(vectors, (j) => `        c${i}_${j} = multiplyAdd(s${i}, b${j}, c${i}_${j});`)}`,
 )}`;
 
+/** Products that are summed in registers before the sum goes to memory: shorter chains of additions round less. */
+const CHAIN = 1024;
+
+/** Adds the tile to the result, both halves of a pair before either is stored. */
+const addToResult = (rows, vectors) =>
+  each(
+    rows,
+    (i) => `      const y${i} = <usize>load<u32>(table, ${4 * i}) + column;
+${range(vectors / 2)
+  .map(
+    (p) => `      const t${i}_${2 * p} = f32x4.add(v128.load(y${i}, ${32 * p}), c${i}_${2 * p});
+      const t${i}_${2 * p + 1} = f32x4.add(v128.load(y${i}, ${32 * p + 16}), c${i}_${2 * p + 1});
+      v128.store(y${i}, t${i}_${2 * p}, ${32 * p});
+      v128.store(y${i}, t${i}_${2 * p + 1}, ${32 * p + 16});`,
+  )
+  .join('\n')}`,
+  );
+
+const storeResult = (rows, vectors) =>
+  each(
+    rows,
+    (i) => `      const y${i} = <usize>load<u32>(table, ${4 * i}) + column;
+${each(vectors, (j) => `      v128.store(y${i}, c${i}_${j}, ${16 * j});`)}`,
+  );
+
 function gatherGemm(rows, vectors) {
   return `
 /**
@@ -58,24 +83,30 @@ function gatherGemm(rows, vectors) {
  */
 export function gatherGemm(tiles: i32, table: usize, pitch: usize, k: i32, panel: usize, column: usize): void {
   const tapBytes = <usize>k * ${vectors * 16};
+  const chain: usize = <usize>(k < ${CHAIN} ? ${CHAIN} / k : 1) << 5;
   for (let t = 0; t < tiles; t++) {
-${accumulators(rows, vectors)}
     let tap = table + 32;
     const end = tap + (<usize>load<i32>(table, 28) << 5);
-    for (; tap < end; tap += 32) {
-      let b = panel + load<u32>(tap, 28);
-      const bEnd = b + tapBytes;
-${each(rows, (i) => `      let a${i} = <usize>load<u32>(tap, ${4 * i});`)}
-      do {${step(rows, vectors, (i) => `a${i}`)}
-${each(rows, (i) => `        a${i} += 4;`)}
-        b += ${vectors * 16};
-      } while (b != bEnd);
-    }
-${each(
-  rows,
-  (i) => `    const y${i} = <usize>load<u32>(table, ${4 * i}) + column;
-${each(vectors, (j) => `    v128.store(y${i}, c${i}_${j}, ${16 * j});`)}`,
-)}
+    let first = true;
+    do {
+${accumulators(rows, vectors)}
+      const stop = end - tap > chain ? tap + chain : end;
+      for (; tap < stop; tap += 32) {
+        let b = panel + load<u32>(tap, 28);
+        const bEnd = b + tapBytes;
+${each(rows, (i) => `        let a${i} = <usize>load<u32>(tap, ${4 * i});`)}
+        do {${step(rows, vectors, (i) => `a${i}`)}
+${each(rows, (i) => `          a${i} += 4;`)}
+          b += ${vectors * 16};
+        } while (b != bEnd);
+      }
+      if (first) {
+${storeResult(rows, vectors)}
+        first = false;
+      } else {
+${addToResult(rows, vectors)}
+      }
+    } while (tap < end);
     table += pitch;
   }
 }`;

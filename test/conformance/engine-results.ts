@@ -1,0 +1,147 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { explainVolume } from '../../src/core/explain/explain-volume';
+import { networkInput } from '../../src/core/model/input';
+import { Network } from '../../src/core/model/network';
+import { crossEntropy } from '../../src/core/train/loss';
+import { Optimiser } from '../../src/core/train/optimiser';
+import type { Volume } from '../../src/core/volume/volume';
+import { specOf, type Case } from './cases';
+import { parameter, uniform } from './generator';
+
+/** Tensors by name, in PyTorch's layouts (inputs and their gradients channels-last), flat. */
+export type Results = Map<string, Float32Array>;
+
+const CLASS_WEIGHTS = [0.6, 1.7];
+
+/**
+ * What the engine that is open makes of a case, under the names that torch_peer.py uses. `scales` are the powers of two,
+ * by parameter, that the optimiser's moments are made with.
+ */
+export function engineResults(
+  given: Case,
+  batch: readonly (readonly Volume[])[],
+  scales: ReadonlyMap<string, number>,
+): Results {
+  const results: Results = new Map();
+  const network = new Network(specOf(given), 0);
+  for (const { name, shape } of network.weights.expected())
+    network.weights.setFromBorder(name, parameter(given, name, shape));
+  const x = inputOf(batch, network);
+  try {
+    evaluate(given, network, x, batch[0], results);
+    if (given.thorough) evaluationGradients(network, x, results);
+    if (given.optimiser) train(given, network, x, scales, results);
+  } finally {
+    x.dispose();
+    network.dispose();
+  }
+  return results;
+}
+
+function inputOf(batch: readonly (readonly Volume[])[], network: Network): tf.Tensor5D {
+  return tf.tidy(() => tf.concat(batch.map((channels) => networkInput(channels, network.spec))));
+}
+
+function evaluate(
+  given: Case,
+  network: Network,
+  x: tf.Tensor5D,
+  first: readonly Volume[],
+  results: Results,
+): void {
+  results.set('evaluation/logits', network.predict(x));
+  for (const [layer, method, classIndex] of given.maps) {
+    const request = { layer, method, classIndex, align: 'half-pixel' as const };
+    const { raw, heat } = explainVolume(network, first, first[0], request);
+    results.set(`map/${layer} ${method} ${classIndex}`, raw.data);
+    results.set(`placed/${layer} ${method} ${classIndex}`, heat.data);
+  }
+}
+
+function evaluationGradients(network: Network, x: tf.Tensor5D, results: Results): void {
+  const { gradients, dx } = stepGradients(network, x, 'running');
+  results.set('input/evaluation gradient', dx);
+  for (const [name, gradient] of gradients) {
+    results.set(`evaluation-gradient/${name}`, network.weights.borderValues(name, gradient));
+    gradient.dispose();
+  }
+}
+
+function train(
+  given: Case,
+  network: Network,
+  x: tf.Tensor5D,
+  scales: ReadonlyMap<string, number>,
+  results: Results,
+): void {
+  const { weights } = network;
+  const { gradients, dx, logits, loss } = stepGradients(network, x, 'batch');
+  results.set('training/logits', logits);
+  results.set('training/loss', Float32Array.of(loss));
+  results.set('input/gradient', dx);
+  for (const [name, gradient] of gradients)
+    results.set(`gradient/${name}`, weights.borderValues(name, gradient));
+
+  const optimiser = optimiserOf(given, network, scales);
+  try {
+    optimiser.step(gradients, given.optimiser?.learningRate ?? 0);
+    for (const [name, { shape, data }] of weights.toBorder()) {
+      if (!weights.names.includes(name)) {
+        results.set(`running/${name}`, data);
+        continue;
+      }
+      const before = parameter(given, name, shape);
+      results.set(
+        `change/${name}`,
+        data.map((value, i) => value - before[i]),
+      );
+    }
+    if (given.thorough)
+      for (const [name, { data }] of optimiser.toBorder()) {
+        const [, moment, tensor] = /^optimizer\.(\w+)\.(.*)$/.exec(name) ?? [];
+        results.set(`moment/${moment} ${tensor}`, data);
+      }
+  } finally {
+    optimiser.dispose();
+  }
+}
+
+interface StepGradients {
+  /** In the engine's layout; the caller's. */
+  readonly gradients: Map<string, tf.Tensor>;
+  readonly dx: Float32Array;
+  readonly logits: Float32Array;
+  readonly loss: number;
+}
+
+/** Gradients of the class-weighted cross-entropy; in training mode, the running statistics move as well. */
+function stepGradients(network: Network, x: tf.Tensor5D, statistics: 'batch' | 'running'): StepGradients {
+  const pass = network.run(x, { statistics, keepFrom: 0 });
+  const logits = pass.logits.dataSync<'float32'>().slice();
+  const labels = Array.from({ length: x.shape[0] }, (_, n) => n % 2);
+  const { loss, gradient } = crossEntropy(logits, labels, CLASS_WEIGHTS);
+  network.updateRunning(pass.batchStatistics());
+  const dlogits = tf.tensor2d(gradient, [labels.length, CLASS_WEIGHTS.length]);
+  const { parameters, value } = pass.backward(dlogits, { parameters: true, to: 0 });
+  dlogits.dispose();
+  if (!value) throw new Error('No gradient reached the input.');
+  const dx = value.dataSync<'float32'>().slice();
+  value.dispose();
+  return { gradients: parameters, dx, logits, loss };
+}
+
+/** An optimiser in the middle of a training: its moments are generated, in proportion to the gradients. */
+function optimiserOf(given: Case, network: Network, scales: ReadonlyMap<string, number>): Optimiser {
+  if (!given.optimiser) throw new Error(`${given.name} has no optimiser.`);
+  const optimiser = new Optimiser(given.optimiser, network.weights);
+  const moment = (stored: string): Float32Array => {
+    const [, kind, name] = /^optimizer\.(\w+)\.(.*)$/.exec(stored) ?? [];
+    const scale = scales.get(name);
+    if (scale === undefined) throw new Error(`There is no scale for the moments of ${name}.`);
+    const size = network.weights.info(name).shape.reduce((product, n) => product * n, 1);
+    const [low, high] = kind === 'v' ? [scale ** 2 / 2, 2 * scale ** 2] : [-2 * scale, 2 * scale];
+    return uniform(`${given.seed}/${kind}/${name}`, size, low, high);
+  };
+  optimiser.restore(moment, (given.optimiser.step ?? 1) - 1);
+  return optimiser;
+}

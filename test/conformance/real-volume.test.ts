@@ -1,0 +1,4 @@
+import { CASES } from './cases';
+import { agreesOn } from './full-width';
+
+agreesOn(CASES.filter(({ files }) => files));

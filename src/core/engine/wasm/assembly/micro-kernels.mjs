@@ -50,7 +50,7 @@ ${each(vectors, (j) => `        c${i}_${j} = multiplyAdd(s${i}, b${j}, c${i}_${j
 )}`;
 
 /** Products that are summed in registers before the sum goes to memory: shorter chains of additions round less. */
-const CHAIN = 1024;
+const CHAIN = 256;
 
 /** Adds the tile to the result, both halves of a pair before either is stored. */
 const addToResult = (rows, vectors) =>

@@ -139,7 +139,7 @@ export function parseEvents(text: string): RunEvent[] {
       events.push(v.parse(eventSchema, JSON.parse(line)));
     } catch (error) {
       if (index < lines.length - 1)
-        throw new Error(`Line ${index + 1} of events.jsonl is not an event: ${line.slice(0, 80)}`, {
+        throw new Error(`line ${index + 1} is not an event (${line.slice(0, 80)}).`, {
           cause: error,
         });
     }

@@ -21,8 +21,6 @@ export interface CrossValidation extends Omit<RunAsked, 'fold'> {
 
 export interface CrossValidationOptions extends Omit<RunOptions, 'onProgress'> {
   readonly onProgress?: (fold: Fold, progress: RunProgress) => void;
-  /** A sentence that a person should read before the work begins. */
-  readonly onAdvice?: (sentence: string) => void;
 }
 
 /**

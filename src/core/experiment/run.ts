@@ -49,6 +49,8 @@ export interface RunOptions {
   readonly niftis: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: RunProgress) => void;
+  /** A sentence that a person should read; the run's own ones are warnings among its events as well. */
+  readonly onAdvice?: (sentence: string) => void;
 }
 
 export interface RunProgress {
@@ -92,10 +94,13 @@ export async function executeRun(
   const plan = planOf(record, directory.recordPath);
   const began = performance.now();
   await directory.sweep();
-  const finished = directory.events().some(({ type }) => type === 'finished');
+  const events = directory.events();
+  const finished = events.some(({ type }) => type === 'finished');
   const run = new Run(directory, record, plan, store, options);
   try {
-    await run.train();
+    // What counts after training is there: the last checkpoint may have been removed to save space.
+    if (finished && directory.has(directory.checkpoint('best'))) await run.loadBest();
+    else await run.train(events.some(({ type }) => type === 'step'));
     const result = await run.evaluate();
     if (!finished) {
       const seconds = (performance.now() - began) / 1000;
@@ -165,16 +170,27 @@ class Run {
     this.network.dispose();
   }
 
-  /** Leaves the weights that count in the network: the best ones with early stopping, else the last. */
-  async train(): Promise<void> {
+  /**
+   * Leaves the weights that count in the network: the best ones with early stopping, else the last.
+   * @param begunBefore whether steps were taken already
+   */
+  async train(begunBefore: boolean): Promise<void> {
     const { directory, network } = this;
     const { training } = this.plan;
     const last = await lastCheckpoint(directory);
     if (last) this.reached = last.state;
+    else if (begunBefore)
+      this.warn(
+        `There is no last checkpoint (${directory.checkpoint('last')}) to go on from: the run was cut off before its first one, or it was lost. It begins anew.`,
+      );
     if (last && fitIsOver(last.state, training)) loadInto(network, last.file);
     else await this.fit(last);
-    if (training.patience > 0) loadInto(network, await readWeights(directory.checkpoint('best')));
+    if (training.patience > 0) await this.loadBest();
     else if (!directory.has(directory.checkpoint('best'))) await this.save('best', this.reached);
+  }
+
+  async loadBest(): Promise<void> {
+    loadInto(this.network, await readWeights(this.directory.checkpoint('best')));
   }
 
   private async fit(last: LastCheckpoint | undefined): Promise<void> {
@@ -270,10 +286,9 @@ class Run {
 
     const withoutMask = test.filter((id) => store.case(id).group === 'fcd' && !store.case(id).roi);
     if (withoutMask.length > 0)
-      directory.append({
-        type: 'warning',
-        message: `${withoutMask.length} test patients have no lesion mask, hence no class map and no Heat-Score: ${withoutMask.join(', ')}.`,
-      });
+      this.warn(
+        `${withoutMask.length} test patients have no lesion mask, hence no class map and no Heat-Score: ${withoutMask.join(', ')}.`,
+      );
     const patients = test.filter((id) => store.case(id).roi !== undefined);
     const explained: ExplainedCase[] = [];
     const heatScores: HeatScoreRow[] = [];
@@ -344,6 +359,11 @@ class Run {
     this.options.onProgress?.({ phase, done, total, secondsLeft: null, detail });
   }
 
+  private warn(message: string): void {
+    this.directory.append({ type: 'warning', message });
+    this.options.onAdvice?.(message);
+  }
+
   /** One turn of the event loop, in which a wish to stop is heard. */
   private async stopPoint(): Promise<void> {
     await nextTurn();
@@ -398,7 +418,13 @@ interface LastCheckpoint {
 async function lastCheckpoint(directory: RunDirectory): Promise<LastCheckpoint | undefined> {
   const path = directory.checkpoint('last');
   if (!directory.has(path)) return undefined;
-  const file = await readWeights(path);
+  const file = await readWeights(path).catch((error: unknown) => {
+    if (!(error instanceof InputError)) throw error;
+    throw new InputError(
+      `${error.message} The run cannot go on from this checkpoint: put a copy of it back, or remove it, and the run begins anew.`,
+      { cause: error },
+    );
+  });
   const text = file.metadata.state;
   if (text === undefined)
     throw new InputError(`${path} does not say where training stood; the run cannot go on from it.`);

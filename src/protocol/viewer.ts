@@ -118,9 +118,13 @@ export type Overlay = v.InferOutput<typeof overlaySchema>;
 /** Heat-Score of the shown map over the shown mask. */
 export const heatScoreSchema = v.object({
   variant: v.string(),
+  /** Null where it does not exist; then a flag says why. */
   score: v.nullable(v.number()),
   flags: v.array(v.string()),
+  /** What the flags mean, a sentence each. */
+  meanings: v.array(v.string()),
 });
+export type HeatScore = v.InferOutput<typeof heatScoreSchema>;
 
 export const casePredictionSchema = v.object({
   model: v.string(),

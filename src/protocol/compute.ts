@@ -271,7 +271,10 @@ export const explanationSchema = v.object({
   written: v.object({ min: v.number(), max: v.number() }),
   /** Where a lesion mask was given. */
   heatScore: v.nullable(heatScoreSchema),
+  /** `all-zero-map`: at this layer nothing speaks for the class. */
   flags: v.array(v.string()),
+  /** The prediction's remarks, and why there is no Heat-Score although a lesion mask was given. */
+  remarks: v.array(v.string()),
 });
 export type Explanation = v.InferOutput<typeof explanationSchema>;
 

@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { runTests } from '@vscode/test-electron';
 import { setUpServer } from '../../scripts/vscode-server.mjs';
 import { RESULTS, ROOT, locateEditor } from '../vscode/locate.mjs';
+import { makeWorkspace, rememberWorkspace } from '../vscode/workspace';
 import type { HostResults } from './index';
 
 /** A window each: which suites, and whether its folder is trusted. */
@@ -64,8 +65,8 @@ async function openWindow(name: string, suites: string, trusted: boolean): Promi
   const results = join(folder, 'results.json');
   const workspace = join(scratch, 'workspace');
   mkdirSync(folder, { recursive: true });
-  mkdirSync(join(workspace, '.vscode'), { recursive: true });
-  writeFileSync(join(workspace, 'train.py'), 'model = ResNet18()\n');
+  mkdirSync(workspace);
+  if (suites !== 'none') rememberWorkspace(makeWorkspace(workspace, { subjects: 8, size: 32, epochs: 2 }));
   mkdirSync(join(ROOT, 'dist/host-tests/none'), { recursive: true });
   let problem: unknown;
   try {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
+import type { VolumeEditor } from '../../../src/extension/volume/volume-editor';
 
 export const EXTENSION = 'fcd-lens.fcd-lens';
 
@@ -28,4 +29,9 @@ interface Manifest {
 export async function manifest(): Promise<Manifest> {
   const path = join((await extension()).extensionPath, 'package.json');
   return JSON.parse(readFileSync(path, 'utf8')) as Manifest;
+}
+
+/** The volume editors of the extension under test. */
+export async function volumeEditor(): Promise<VolumeEditor> {
+  return ((await extension()).exports as { readonly volumes: VolumeEditor }).volumes;
 }

@@ -9,7 +9,8 @@ import { parseArgs } from 'node:util';
 import { runTests } from '@vscode/test-electron';
 import { setUpServer } from '../../scripts/vscode-server.mjs';
 import { RESULTS, ROOT, locateEditor } from '../vscode/locate.mjs';
-import { makeWorkspace, rememberWorkspace } from '../vscode/workspace';
+import { makeWorkspace } from '../vscode/make-workspace';
+import { rememberWorkspace } from '../vscode/workspace';
 import type { HostResults } from './index';
 
 /** A window each: which suites, and whether its folder is trusted. */

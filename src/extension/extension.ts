@@ -1,11 +1,14 @@
 import * as vscode from 'vscode';
 import { Log } from './log';
+import { VolumeEditor } from './volume/volume-editor';
 
 /** Puts the features together; each lives in a folder of its own and returns what must be disposed of. */
 export function activate(context: vscode.ExtensionContext): void {
   const log = new Log();
+  const volumes = new VolumeEditor(context.extensionUri, log);
   context.subscriptions.push(
     log,
+    volumes,
     vscode.commands.registerCommand('fcd.showLog', () => log.show()),
   );
 }

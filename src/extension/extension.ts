@@ -2,8 +2,13 @@ import * as vscode from 'vscode';
 import { Log } from './log';
 import { VolumeEditor } from './volume/volume-editor';
 
+/** What the extension gives to others that activate it: tests, and extensions that open cases. */
+export interface FcdLens {
+  readonly volumes: VolumeEditor;
+}
+
 /** Puts the features together; each lives in a folder of its own and returns what must be disposed of. */
-export function activate(context: vscode.ExtensionContext): void {
+export function activate(context: vscode.ExtensionContext): FcdLens {
   const log = new Log();
   const volumes = new VolumeEditor(context.extensionUri, log);
   context.subscriptions.push(
@@ -11,4 +16,5 @@ export function activate(context: vscode.ExtensionContext): void {
     volumes,
     vscode.commands.registerCommand('fcd.showLog', () => log.show()),
   );
+  return { volumes };
 }

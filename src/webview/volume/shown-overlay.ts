@@ -5,7 +5,7 @@ import type { OverlayState } from './view-state';
 import { extentOf, middleOf, peakOf, type Extent, type Voxels } from './voxels';
 
 /** Red as in the report's figures; the line's colour and the fill's. */
-const MASK_COLOUR = [255, 64, 64] as const;
+export const MASK_COLOUR = [255, 64, 64] as const;
 
 /** Cover of a filled mask, and of an outlined one (which the render needs, for it has no lines). */
 const FILLED = 0.5;

@@ -2,7 +2,8 @@ import type { Scene } from '../../protocol/viewer';
 import { colourBar } from './colour-bar';
 import { button, checkbox, element, facts, slider } from './elements';
 import { shortNumber } from './numbers';
-import type { ShownOverlay } from './shown-overlay';
+import { flatTable } from './drawable';
+import { MASK_COLOUR, type ShownOverlay } from './shown-overlay';
 
 /** What the reader does in the panel. */
 export interface PanelIntents {
@@ -102,7 +103,11 @@ export class SidePanel {
         ['Axes', `${header.orientation} (from ${header.affineFrom})`],
         [
           'Values',
-          `${header.dataType}${header.slope !== 1 || header.intercept !== 0 ? `, × ${shortNumber(header.slope)} + ${shortNumber(header.intercept)}` : ''}`,
+          [
+            header.dataType,
+            header.slope === 1 ? '' : ` × ${shortNumber(header.slope)}`,
+            header.intercept === 0 ? '' : ` + ${shortNumber(header.intercept)}`,
+          ].join(''),
         ],
       ]),
       element(
@@ -176,6 +181,7 @@ export class SidePanel {
       extent.max > 0
         ? colourBar({
             ...colouring,
+            table: mask ? flatTable(MASK_COLOUR, 1) : colouring.table,
             label: mask ? 'mask value' : (provenance?.method ?? 'value in file units'),
           })
         : undefined,

@@ -75,7 +75,8 @@ export class SliceCanvas {
     this.niivue = new Niivue({
       backColor: [0, 0, 0, 1],
       crosshairColor: [0.36, 0.67, 0.93, 0.85],
-      crosshairWidth: 1,
+      crosshairWidth: 0.7,
+      crosshairWidthUnit: 'mm',
       crosshairGap: 6,
       fontColor: [0.93, 0.93, 0.93, 1],
       isRadiologicalConvention: settings.convention === 'radiological',
@@ -359,8 +360,8 @@ export class SliceCanvas {
         context.lineCap = 'round';
         context.globalAlpha = overlay.opacity;
         // A dark edge keeps the line readable on bright heat.
-        context.lineWidth = (CONTOUR_WIDTH + 1.5) * scale;
-        context.strokeStyle = 'rgba(0, 0, 0, 0.55)';
+        context.lineWidth = (CONTOUR_WIDTH + 1) * scale;
+        context.strokeStyle = 'rgba(0, 0, 0, 0.45)';
         context.stroke();
         context.lineWidth = CONTOUR_WIDTH * scale;
         context.strokeStyle = overlay.outline ?? '';

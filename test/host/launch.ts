@@ -45,7 +45,7 @@ async function main(): Promise<number> {
     for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += results[key];
     if (results.host) console.log(`${name}: ${results.host}`);
   }
-  if (!values.grep && !values.window)
+  if (!values.grep && (values.window ?? 'activation') === 'activation')
     for (let i = 1; i <= ACTIVATIONS; i++) await openWindow(`activation-${i}`, 'none', true);
   printFigures();
   console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);

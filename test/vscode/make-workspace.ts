@@ -3,7 +3,15 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from
 import { join, resolve } from 'node:path';
 import { ROOT } from './locate.mjs';
 import { writeNifti } from './nifti-file';
-import { TINY_TRAINING, cornerVolume, fourDVolume, type Workspace } from './workspace';
+import {
+  BROKEN_NAME,
+  LONG_EPOCHS,
+  TINY_TRAINING,
+  brokenManifest,
+  cornerVolume,
+  fourDVolume,
+  type Workspace,
+} from './workspace';
 
 export interface WorkspaceOptions {
   readonly subjects: number;
@@ -27,6 +35,9 @@ export function makeWorkspace(folder: string, { subjects, size, epochs }: Worksp
   );
   const scan = putScan(folder, cohort);
   const named = (name: string) => join(folder, 'scans', name);
+  mkdirSync(join(folder, '.vscode'));
+  writeFileSync(join(folder, '.vscode', 'tasks.json'), JSON.stringify(tasksJson(), null, 2));
+  writeFileSync(join(folder, BROKEN_NAME), brokenManifest());
   writeFileSync(named('corner.nii.gz'), writeNifti(cornerVolume()));
   writeFileSync(named('four-volumes.nii.gz'), writeNifti(fourDVolume()));
   const whole = readFileSync(scan.t1w);
@@ -43,6 +54,26 @@ export function makeWorkspace(folder: string, { subjects, size, epochs }: Worksp
     corner: named('corner.nii.gz'),
     fourD: named('four-volumes.nii.gz'),
     cutOff: named('cut-off.nii.gz'),
+  };
+}
+
+/** Tasks as a person writes them down. `long` runs for some seconds: long enough to be stopped. */
+function tasksJson(): object {
+  const common = {
+    type: 'fcd',
+    task: 'train',
+    cohort: 'cohort',
+    arch: 'resnet10',
+    fold: '1/4',
+    args: TINY_TRAINING,
+  };
+  return {
+    version: '2.0.0',
+    tasks: [
+      { ...common, label: 'tiny', epochs: 2, out: 'runs/tiny' },
+      { ...common, label: 'long', epochs: LONG_EPOCHS, out: 'runs/long' },
+      { ...common, label: 'broken', cohort: BROKEN_NAME, out: 'runs/broken' },
+    ],
   };
 }
 

@@ -35,6 +35,24 @@ export const TINY_TRAINING = [
   ...['--spacing', '7', '--shape', '24x32x24', '--threads', '1'],
 ];
 
+/** Epochs that take some seconds: long enough to be stopped in between. */
+export const LONG_EPOCHS = 200;
+
+/** A manifest that contradicts itself on line {@link BROKEN_LINE}, counted from 1. */
+export const BROKEN_NAME = 'broken.csv';
+export const BROKEN_LINE = 3;
+
+export function brokenManifest(): string {
+  const scan = (participant: string) => `cohort/${participant}/anat/${participant}_FLAIR.nii.gz`;
+  return [
+    'participant_id,group,flair',
+    `sub-00001,fcd,${scan('sub-00001')}`,
+    `sub-00002,perhaps,${scan('sub-00002')}`,
+    `sub-00003,control,${scan('sub-00003')}`,
+    '',
+  ].join('\n');
+}
+
 export const FOUR_D_VALUES = [100, 200, 300];
 
 /** Remembers the paths inside the folder, where the suites find them. */

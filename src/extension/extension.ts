@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import * as vscode from 'vscode';
+import { CaseCommands } from './case/case-commands';
 import { CohortCatalog } from './cohort/cohort-catalog';
 import { CohortView } from './cohort/cohort-view';
 import { ComputeClient } from './compute/client';
@@ -56,10 +57,11 @@ export function activate(context: vscode.ExtensionContext): FcdLens {
     cohorts,
     runsView,
     cohortView,
+    new CaseCommands(context, compute, volumes, log),
     new RunCommands(runs, tasks),
     new ReportCommand(runs, tasks),
     new TrainCommand(context.workspaceState, cohorts, compute, tasks),
-    new StatusBar(compute, tasks),
+    new StatusBar(compute, tasks, runs),
     registerPhantomCommand(tasks),
     registerSelectEngine(compute),
     vscode.tasks.registerTaskProvider(TASK_TYPE, new FcdTaskProvider(tasks, cohorts, runs)),

@@ -13,7 +13,8 @@ export function subjectDescription(subject: Subject, result: CaseResult | undefi
   const parts: string[] = [subject.group];
   if (result) {
     const right = result.predicted === subject.group;
-    parts.push(`predicted ${result.predicted}${right ? '' : ' (wrong)'}, p(fcd) ${result.pFcd.toFixed(2)}`);
+    // Short, for views are narrow; the tooltip says it in full, and the icon's colour whether it is right.
+    parts.push(`p(fcd) ${result.pFcd.toFixed(2)} ${right ? '✓' : '✗'}`);
     if (typeof result.heatScore === 'number') parts.push(`Heat-Score ${result.heatScore.toFixed(2)}`);
     else if (result.heatScore === null) parts.push('no Heat-Score');
   }

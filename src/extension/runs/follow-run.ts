@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { resultsSchema, type MetricRecord } from '../../protocol/results';
+import { parsePredictions } from '../../protocol/result-tables';
 import { processSchema, runSchema, type ProcessRecord, type RunRecord } from '../../protocol/run';
 import { EventTail } from './event-tail';
 import { advance, NOTHING_YET, type RunProgress } from './run-progress';
@@ -28,6 +29,8 @@ export interface RunSnapshot {
   readonly process: ProcessRecord | undefined;
   readonly life: Life;
   readonly outcome: Outcome | undefined;
+  /** Held-out cases of a finished run that it predicted rightly, of how many. */
+  readonly heldOut: { readonly right: number; readonly n: number } | undefined;
   readonly hasReport: boolean;
   /** Lines of events.jsonl that are no events. */
   readonly unreadable: number;
@@ -52,6 +55,8 @@ export class FollowedRun {
   private record: RunRecord | undefined;
   private fault: string | undefined;
   private recordStamp = '';
+  private predictionsStamp: string | undefined;
+  private heldOut: RunSnapshot['heldOut'];
 
   constructor(
     readonly path: string,
@@ -70,6 +75,8 @@ export class FollowedRun {
     const { events, restarted } = await this.tail.read();
     if (restarted) this.progress = NOTHING_YET;
     this.progress = events.reduce(advance, this.progress);
+    // Other programs write a run.json as well: what is no record of ours and has no events is no run.
+    if (!this.record && this.progress.lastEvent === null) return undefined;
     const created = Date.parse(this.record?.created ?? '') || 0;
     const state = stateOf(this.progress, life, created, this.observer.now());
     return {
@@ -81,9 +88,22 @@ export class FollowedRun {
       process,
       life,
       outcome: await this.outcome.read(),
+      heldOut: state === 'finished' ? await this.readHeldOut() : undefined,
       hasReport: await exists(join(this.path, 'report.html')),
       unreadable: this.tail.unreadable,
     };
+  }
+
+  /** The counts are kept, so that a snapshot of the same file is the same. */
+  private async readHeldOut(): Promise<RunSnapshot['heldOut']> {
+    const path = join(this.path, 'predictions.csv');
+    const stamp = await stampOf(path);
+    if (stamp === this.predictionsStamp) return this.heldOut;
+    this.predictionsStamp = stamp;
+    const rows = stamp === undefined ? [] : parsePredictions(await readFile(path, 'utf8').catch(() => ''));
+    const right = rows.filter(({ yTrue, yPred }) => yTrue === yPred).length;
+    this.heldOut = rows.length > 0 ? { right, n: rows.length } : undefined;
+    return this.heldOut;
   }
 
   private async readRecord(): Promise<boolean> {

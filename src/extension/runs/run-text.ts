@@ -20,15 +20,15 @@ export function runDescription(run: RunSnapshot): string {
     case 'running':
       return joined([
         progress.phase ? phaseText(progress.phase) : epochText(run),
+        progress.secondsLeft === null ? undefined : `${duration(progress.secondsLeft)} left`,
         progress.phase ? undefined : lossText(run),
         validationText(run),
-        progress.secondsLeft === null ? undefined : `${duration(progress.secondsLeft)} left`,
       ]);
     case 'finished':
       return joined([
-        run.outcome ? accuracyText(run.outcome.accuracy) : undefined,
+        run.outcome ? accuracyText(run.outcome.accuracy) : heldOutText(run),
         run.outcome?.heatScore ? heatScoreText(run.outcome.heatScore) : undefined,
-        run.outcome ? undefined : `finished, ${epochsDone(run)}`,
+        run.outcome ? undefined : epochsDone(run),
         run.outcome ? undefined : finalLossText(run),
       ]);
     case 'failed':
@@ -39,15 +39,24 @@ export function runDescription(run: RunSnapshot): string {
   }
 }
 
+/** `epoch 3/6, 2 min left`. */
+export function progressText(run: RunSnapshot): string {
+  const { phase, secondsLeft: left } = run.progress;
+  if (phase) return phaseText(phase);
+  return left === null ? epochText(run) : `${epochText(run)}, ${duration(left)} left`;
+}
+
 export function experimentDescription(group: ExperimentGroup): string {
   const done = group.runs.filter(({ state }) => state === 'finished').length;
   const { outcome, state } = group;
   const current = group.runs.find((run) => run.state === 'running' || run.state === 'starting');
-  if (state === 'running')
+  if (state === 'running') {
+    const left = secondsLeft(group);
     return joined([
-      `${done} of ${group.folds} folds done`,
-      current && `fold ${(current.record?.fold.index ?? 0) + 1}: ${runDescription(current)}`,
+      `fold ${(current?.record?.fold.index ?? done) + 1}/${group.folds}`,
+      left === null ? undefined : `${duration(left)} left`,
     ]);
+  }
   if (outcome)
     return joined([accuracyText(outcome.accuracy), outcome.heatScore && heatScoreText(outcome.heatScore)]);
   const word = state === 'waiting' ? undefined : state;
@@ -56,6 +65,29 @@ export function experimentDescription(group: ExperimentGroup): string {
     `${done} of ${group.folds} folds done`,
     state === 'failed' ? undefined : 'can be resumed',
   ]);
+}
+
+/**
+ * Time left of a whole cross-validation: of the fold at hand, and for every fold that has not begun the mean of the
+ * finished ones, or else as much as the fold at hand takes in all. Null before there is anything to go by.
+ */
+export function secondsLeft(group: ExperimentGroup): number | null {
+  const current = group.runs.find(({ state }) => state === 'running');
+  if (!current || current.progress.secondsLeft === null) return null;
+  const { secondsLeft: left, epoch, step, epochs, stepsPerEpoch } = current.progress;
+  const waiting = group.folds - group.runs.length;
+  if (waiting <= 0) return left;
+  const durations = group.runs.flatMap(({ progress }) =>
+    progress.ending?.kind === 'finished' ? [progress.ending.seconds] : [],
+  );
+  const total = epochs === null || stepsPerEpoch === null ? 0 : epochs * stepsPerEpoch;
+  const remaining = total - (epoch * (stepsPerEpoch ?? 0) + step);
+  if (durations.length === 0 && remaining <= 0) return null;
+  const perFold =
+    durations.length > 0
+      ? durations.reduce((a, b) => a + b, 0) / durations.length
+      : (left / remaining) * total;
+  return left + waiting * perFold;
 }
 
 /** Facts of a run, each with what it is: rows of a table in the tooltip. */
@@ -75,7 +107,13 @@ export function runFacts(run: RunSnapshot): (readonly [name: string, value: stri
       progress.secondsLeft === null ? undefined : duration(progress.secondsLeft),
     ],
     ['Took', progress.ending?.kind === 'finished' ? duration(progress.ending.seconds) : undefined],
-    ['Held-out accuracy', run.outcome && metricText(run.outcome.accuracy, 'cases')],
+    [
+      'Held-out accuracy',
+      run.outcome
+        ? metricText(run.outcome.accuracy, 'cases')
+        : run.heldOut &&
+          `${(run.heldOut.right / run.heldOut.n).toFixed(3)}, ${run.heldOut.right} of ${run.heldOut.n} cases`,
+    ],
     ['Held-out AUC', run.outcome && metricText(run.outcome.auc, 'cases')],
     [
       'Mean Heat-Score (roi/brain, chance 1)',
@@ -132,6 +170,10 @@ function phaseText({ phase, done, total }: { phase: string; done: number; total:
 function epochText({ progress }: RunSnapshot): string {
   const epoch = Math.min(progress.epoch + 1, progress.epochs ?? Infinity);
   return `epoch ${epoch}${progress.epochs === null ? '' : `/${progress.epochs}`}`;
+}
+
+function heldOutText({ heldOut }: RunSnapshot): string {
+  return heldOut ? `accuracy ${(heldOut.right / heldOut.n).toFixed(2)} (n ${heldOut.n})` : 'finished';
 }
 
 function epochsDone({ progress }: RunSnapshot): string {

@@ -92,6 +92,7 @@ function different(a: RunSnapshot, b: RunSnapshot): boolean {
     a.record !== b.record ||
     a.fault !== b.fault ||
     a.outcome !== b.outcome ||
+    a.heldOut !== b.heldOut ||
     a.hasReport !== b.hasReport ||
     a.process?.pid !== b.process?.pid
   );

@@ -2,9 +2,9 @@ import * as vscode from 'vscode';
 import { factsTable } from './facts-table';
 import type { Work } from '../tasks/task-runner';
 import type { RunSnapshot } from './follow-run';
-import { experimentOf, type ExperimentGroup } from './run-groups';
+import { experimentOf, underWay, type ExperimentGroup } from './run-groups';
 import { experimentDescription, runDescription, runFacts } from './run-text';
-import { underWay, type Runs } from './runs';
+import type { Runs } from './runs';
 import type { RunState } from './run-state';
 
 export type RunNode =

@@ -4,7 +4,7 @@ import * as vscode from 'vscode';
 import { excludedFolders } from '../settings/settings';
 import type { TaskRunner, Work } from '../tasks/task-runner';
 import { exists, observerOn, type RunSnapshot } from './follow-run';
-import { underWay, type RunRow } from './run-groups';
+import type { RunRow } from './run-groups';
 import { RunsModel } from './runs-model';
 
 const SECOND = 1000;
@@ -30,6 +30,7 @@ export class Runs implements vscode.Disposable {
   private lookTimer: NodeJS.Timeout | undefined;
   private findTimer: NodeJS.Timeout | undefined;
   private disposed = false;
+  private followingWork: vscode.Disposable | undefined;
 
   constructor(private readonly runner: TaskRunner) {
     this.disposables.push(runner.onDidChange(() => void this.workChanged()));
@@ -50,6 +51,16 @@ export class Runs implements vscode.Disposable {
     return this.runner.running.filter(
       ({ target }) => target !== undefined && !paths.some((path) => isWithin(path, target)),
     );
+  }
+
+  /** The run that this window is computing now, where it is only one. */
+  get ownRun(): RunSnapshot | undefined {
+    const targets = this.runner.running.flatMap(({ target }) => target ?? []);
+    const own = this.model.runs.filter(
+      ({ path, state }) =>
+        (state === 'running' || state === 'starting') && targets.some((target) => isWithin(path, target)),
+    );
+    return own.length === 1 ? own[0] : undefined;
   }
 
   /** Directories of runs and experiments that have results. */
@@ -162,16 +173,19 @@ export class Runs implements vscode.Disposable {
 
   private async workChanged(): Promise<void> {
     if (this.disposed) return;
+    // What this window works on is told in the status bar, whether the view is open or not.
+    if (this.runner.running.length > 0) this.followingWork ??= this.follow();
     this.changed.fire();
     if (!this.found) return;
     await this.lookForWork();
     await this.look(true);
     this.changed.fire();
+    if (this.runner.running.length > 0) return;
+    this.followingWork?.dispose();
+    this.followingWork = undefined;
   }
 }
 
 function isWithin(path: string, directory: string): boolean {
   return path === directory || dirname(dirname(path)) === directory;
 }
-
-export { underWay };

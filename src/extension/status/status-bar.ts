@@ -1,6 +1,8 @@
 import * as vscode from 'vscode';
 import type { Compute } from '../compute/compute';
 import { factsTable } from '../runs/facts-table';
+import { progressText } from '../runs/run-text';
+import type { Runs } from '../runs/runs';
 import type { TaskRunner } from '../tasks/task-runner';
 import { statusText } from './status-text';
 
@@ -16,6 +18,7 @@ export class StatusBar implements vscode.Disposable {
   constructor(
     private readonly compute: Compute,
     private readonly runner: TaskRunner,
+    private readonly runs: Runs,
   ) {
     this.item.name = 'FCD Lens';
     this.item.command = 'fcd.statusActions';
@@ -27,6 +30,7 @@ export class StatusBar implements vscode.Disposable {
         compute.setBackground(runner.running.length > 0);
         this.draw();
       }),
+      runs.onDidChange(() => this.draw()),
       vscode.commands.registerCommand('fcd.statusActions', () => choose()),
     ];
     this.draw();
@@ -38,11 +42,18 @@ export class StatusBar implements vscode.Disposable {
   }
 
   private draw(): void {
-    const { activity, engine } = this.compute;
+    const { activity } = this.compute;
+    const run = this.runs.ownRun;
+    const engine = this.compute.engine;
+    const recorded = run?.record?.engine;
     const busy = activity.kind === 'busy' ? activity : undefined;
     const crashed = activity.kind === 'crashed' ? activity.sentence : undefined;
     this.item.text = statusText({
-      engine,
+      // A task has the machine: what it computes with counts, not the one thread left to the editor.
+      engine: recorded
+        ? { engine: recorded.name, module: recorded.module ?? null, threads: recorded.threads }
+        : engine,
+      run: run && progressText(run),
       busy: busy && { what: busy.what, fraction: busy.progress?.fraction ?? null },
       crashed,
       tasks: this.runner.running.length,

@@ -7,16 +7,19 @@ export interface Doing {
   readonly crashed: string | undefined;
   /** Processes that tasks of this window run. */
   readonly tasks: number;
+  /** How the one run that they compute goes: `epoch 3/6`, and the time that is left. */
+  readonly run: string | undefined;
 }
 
 /** `$(beaker) FCD simd256 · 2 threads · training 1 run`. */
-export function statusText({ engine, busy, crashed, tasks }: Doing): string {
+export function statusText({ engine, busy, crashed, tasks, run }: Doing): string {
   const icon = crashed !== undefined ? '$(warning)' : busy || tasks > 0 ? '$(loading~spin)' : '$(beaker)';
   const parts = [
     engine &&
       `${engine.module ?? engine.engine} · ${engine.threads} ${engine.threads === 1 ? 'thread' : 'threads'}`,
     busy && busy.what + (busy.fraction === null ? '' : ` ${Math.floor(busy.fraction * 100)} %`),
-    tasks > 0 && `${tasks} ${tasks === 1 ? 'task' : 'tasks'} running`,
+    tasks > 0 && run,
+    tasks > 0 && !(tasks === 1 && run) && `${tasks} ${tasks === 1 ? 'task' : 'tasks'} running`,
     crashed !== undefined && 'compute process ended',
     !busy && tasks === 0 && crashed === undefined && 'idle',
   ];

@@ -46,7 +46,8 @@ export class Questions {
     void Promise.resolve(choices).then(
       (items) => {
         input.items = items;
-        input.activeItems = items.filter(({ value }) => active(value)).slice(0, 1);
+        const focus = items.find(({ value }) => active(value)) ?? items[0];
+        if (focus) input.activeItems = [focus];
         input.busy = false;
       },
       (error: unknown) => {

@@ -1,7 +1,7 @@
 import { constants, setPriority } from 'node:os';
 import { createMessageConnection, IPCMessageReader, IPCMessageWriter } from 'vscode-jsonrpc/node';
 import { messageOf } from '../core/errors';
-import { COMPUTE_BACKGROUND, ENGINE_OPENED } from '../protocol/compute';
+import { COMPUTE_BACKGROUND, ENGINE_OPENED, READY } from '../protocol/compute';
 import { cohort } from './methods/cohort';
 import { engineMessage } from './methods/engine';
 import { explain } from './methods/explain';
@@ -55,6 +55,7 @@ serve(
 );
 process.once('disconnect', () => process.exit(0));
 connection.listen();
+void connection.sendNotification(READY).catch(() => {});
 
 /** Before any thread is started, for on Linux each has a priority of its own and inherits it. */
 function beLowPriority(): void {

@@ -308,6 +308,9 @@ export const COMPUTE = {
   shutdown: { params: v.object({}), result: v.object({}) },
 } as const;
 
+/** Notification of the process, once, when it can be asked: until then it has not been started successfully. */
+export const READY = 'ready';
+
 /** Notification of the process, at the first request that computes: which engine it opened. */
 export const ENGINE_OPENED = 'engineOpened';
 

@@ -29,8 +29,7 @@ beforeAll(async () => {
 afterAll(closeEngine);
 
 function experiment(name: string, training: TrainingConfig = { ...TRAINING, epochs: 2 }): CrossValidation {
-  const { fold: _fold, ...rest } = asked({ cohort, training });
-  return { ...rest, folds: FOLDS, out: join(folder, name), notes: ['a note'] };
+  return { ...asked({ cohort, training }), folds: FOLDS, out: join(folder, name), notes: ['a note'] };
 }
 
 const foldOf = (name: string, fold: number): RunDirectory =>

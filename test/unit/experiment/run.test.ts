@@ -10,7 +10,7 @@ import { runRecord } from '../../../src/core/experiment/begin-run';
 import { CaseStore } from '../../../src/core/experiment/case-store';
 import { examineInit } from '../../../src/core/experiment/init-weights';
 import { executeRun } from '../../../src/core/experiment/run';
-import { RunDirectory } from '../../../src/core/experiment/run-directory';
+import type { RunDirectory } from '../../../src/core/experiment/run-directory';
 import { summarise } from '../../../src/core/experiment/summarise';
 import { readCam } from '../../../src/core/explain/cam-file';
 import { loadNetwork, saveNetwork } from '../../../src/core/model/checkpoint';

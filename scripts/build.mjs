@@ -25,6 +25,7 @@ const PROGRAMS = {
   'src/cli/main.ts': 'dist/cli/main.js',
   'src/compute/main.ts': 'dist/compute/main.js',
   'scripts/bench/machine.ts': 'dist/bench/machine.js',
+  'scripts/bench/our-peer.ts': 'dist/bench/our-peer.js',
 };
 
 await buildModules();

@@ -327,7 +327,9 @@ export function registerKernels(): void {
       kernelName,
       backendName: BACKEND_NAME,
       kernelFunc: ({ inputs, attrs, backend }) =>
-        implementation(backend as WasmBackend, inputs as Inputs, attrs ?? {}),
+        (backend as WasmBackend).noted(kernelName, () =>
+          implementation(backend as WasmBackend, inputs as Inputs, attrs ?? {}),
+        ),
     });
   registerCpuKernels(new Set(Object.keys(IMPLEMENTATIONS)));
 }

@@ -4,4 +4,5 @@ export { filterGradient, unpackFilterGradient } from './filter-gradient';
 export { sums, gradientSums, affine, affineGradient } from './normalisation';
 export { maxPool, maxPoolScatter, globalAverage, globalAverageGradient, subsample, subsampleGradient } from './pooling';
 export { fillZero, add, multiply, relu, sgd, adam } from './elementwise';
+export { peak } from './peak';
 export { PANEL } from './micro-kernels';

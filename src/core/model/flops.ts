@@ -1,4 +1,5 @@
 import { outputSize } from '../engine/ops/kernels';
+import type { PoolAttrs } from '../engine/ops/pool';
 import type { Instruction, Program, ValueId } from './program';
 
 /** Shapes of all values of a program on an input [N, D, H, W, C]; the flat ones are [N, C]. */
@@ -21,19 +22,22 @@ function resultShape(step: Instruction, from: readonly number[], channels: numbe
       const size = (a: number) => (2 * padding[a]) / dilation[a] + 1;
       return [n, ...grid.map((g, a) => outputSize(g, size(a), stride[a], padding[a], dilation[a])), channels];
     }
-    case 'maxpool': {
-      const { size, stride, padding } = step.attrs;
-      return [n, ...grid.map((g, a) => outputSize(g, size[a], stride[a], padding[a])), channels];
-    }
+    case 'maxpool':
+      return [n, ...pooledGrid(grid, step.attrs), channels];
     case 'subsample':
       return [n, ...grid.map((g, a) => Math.ceil(g / step.stride[a])), channels];
     case 'average':
     case 'linear':
       return [n, channels];
     case 'norm':
+      return step.pool ? [n, ...pooledGrid(grid, step.pool), channels] : from;
     case 'join':
       return from;
   }
+}
+
+function pooledGrid(grid: readonly number[], { size, stride, padding }: PoolAttrs): number[] {
+  return grid.map((g, a) => outputSize(g, size[a], stride[a], padding[a]));
 }
 
 /**

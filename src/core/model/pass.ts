@@ -1,8 +1,16 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { addInto } from '../engine/ops/add-into';
 import { conv3d, conv3dFilterGradient, conv3dInputGradient } from '../engine/ops/conv3d';
 import type { Shape5 } from '../engine/ops/kernels';
 import { linear, linearGradient } from '../engine/ops/linear';
-import { batchNormTrain, batchNormTrainGradient, scaleShift, scaleShiftGradient } from '../engine/ops/norm';
+import {
+  batchNormTrain,
+  batchNormTrainGradient,
+  scaleShift,
+  scaleShiftGradient,
+  type ScaleShiftGradient,
+} from '../engine/ops/norm';
+import { normPool, normPoolGradient, scaleShiftPool } from '../engine/ops/norm-pool';
 import {
   globalAveragePool,
   globalAveragePoolGradient,
@@ -12,6 +20,7 @@ import {
 import { subsamplePad, subsamplePadGradient } from '../engine/ops/shortcut';
 import type { NetworkWeights } from './weights-of-network';
 import type { Instruction, Program, ValueId } from './program';
+import type { PoolAttrs } from '../engine/ops/pool';
 
 /** PyTorch's batch normalisation constants. */
 export const NORM_EPSILON = 1e-5;
@@ -50,6 +59,12 @@ type Backup =
   | { readonly kind: 'train'; readonly mean: tf.Tensor1D; readonly variance: tf.Tensor1D }
   | { readonly kind: 'eval'; readonly scale: tf.Tensor1D; readonly shift: tf.Tensor1D }
   | { readonly kind: 'indices'; readonly indices: tf.Tensor5D; readonly inputShape: Shape5 }
+  | {
+      readonly kind: 'evalPool';
+      readonly scale: tf.Tensor1D;
+      readonly shift: tf.Tensor1D;
+      readonly indices: tf.Tensor5D;
+    }
   | { readonly kind: 'shape'; readonly inputShape: Shape5 };
 
 /**
@@ -63,6 +78,8 @@ export class Pass {
     string,
     { mean: tf.Tensor1D; variance: tf.Tensor1D; count: number }
   >();
+  /** How many steps read a value. */
+  private readonly readers: ReadonlyMap<ValueId, number>;
   /** [N, classes]; owned by the pass. */
   readonly logits: tf.Tensor2D;
 
@@ -74,6 +91,7 @@ export class Pass {
     private readonly options: PassOptions,
   ) {
     this.values.set(0, x);
+    this.readers = readersOf(program);
     try {
       const lastUse = lastUses(program);
       program.instructions.forEach((step, index) => {
@@ -191,6 +209,7 @@ export class Pass {
   private forwardNorm(step: Instruction & { op: 'norm' }, x: tf.Tensor5D): tf.Tensor5D {
     const gamma = this.weights.get<tf.Tensor1D>(`${step.name}.weight`);
     const beta = this.weights.get<tf.Tensor1D>(`${step.name}.bias`);
+    if (step.pool) return this.forwardPooledNorm(step, step.pool, x, gamma, beta);
     if (this.options.statistics === 'batch') {
       const { y, mean, variance } = batchNormTrain(x, gamma, beta, this.residual(step), {
         epsilon: NORM_EPSILON,
@@ -200,9 +219,41 @@ export class Pass {
       return y;
     }
     const [scale, shift] = this.runningScale(step.name, gamma, beta);
-    const y = scaleShift(x, scale, shift, this.residual(step), step.relu);
+    const overwrite = this.isReadOnce(step.from) && !this.kept(step.from);
+    const y = scaleShift(x, scale, shift, this.residual(step), step.relu, { overwrite });
     this.backUp(step, { kind: 'eval', scale, shift });
     return y;
+  }
+
+  private forwardPooledNorm(
+    step: Instruction & { op: 'norm' },
+    window: PoolAttrs,
+    x: tf.Tensor5D,
+    gamma: tf.Tensor1D,
+    beta: tf.Tensor1D,
+  ): tf.Tensor5D {
+    if (this.options.statistics === 'batch') {
+      const { y, indices, mean, variance } = normPool(x, gamma, beta, NORM_EPSILON, window);
+      this.backUp(step, { kind: 'indices', indices, inputShape: x.shape });
+      this.statistics.set(step.name, { mean, variance, count: x.size / x.shape[4] });
+      return y;
+    }
+    const [scale, shift] = this.runningScale(step.name, gamma, beta);
+    if (!this.keeps(step)) {
+      const y = scaleShiftPool(x, scale, shift, window);
+      tf.dispose([scale, shift]);
+      return y;
+    }
+    const normal = scaleShift(x, scale, shift, undefined, true);
+    const { y, indices } = maxPool3d(normal, window);
+    normal.dispose();
+    this.backUp(step, { kind: 'evalPool', scale, shift, indices });
+    return y;
+  }
+
+  /** Whether one step alone reads a value, and the value is ours. */
+  private isReadOnce(id: ValueId): boolean {
+    return id !== 0 && this.readers.get(id) === 1;
   }
 
   private residual(step: { readonly residual?: ValueId }): tf.Tensor5D | undefined {
@@ -232,8 +283,7 @@ export class Pass {
       if (!gradient) return;
       const sum = gradients.get(id);
       if (!wanted(id)) return gradient.dispose();
-      gradients.set(id, sum ? tf.add(sum, gradient) : gradient);
-      if (sum) tf.dispose([sum, gradient]);
+      gradients.set(id, sum ? addInto(sum, gradient) : gradient);
     };
     switch (step.op) {
       case 'conv': {
@@ -265,7 +315,7 @@ export class Pass {
       }
       case 'maxpool': {
         const { indices, inputShape } = this.backup(step, 'indices');
-        return add(step.from, maxPool3dGradient(dy as tf.Tensor5D, indices, inputShape));
+        return add(step.from, maxPool3dGradient(dy as tf.Tensor5D, indices, inputShape, step.attrs));
       }
       case 'subsample':
         if (step.detached) return;
@@ -314,22 +364,22 @@ export class Pass {
       const statistics = this.statistics.get(step.name);
       if (!statistics) throw new Error(`No batch statistics for ${step.name}.`);
       const gamma = this.weights.get<tf.Tensor1D>(gammaName);
-      ({ dx, dgamma, dbeta, dresidual } = batchNormTrainGradient(
-        dy,
-        x,
-        y,
-        gamma,
-        statistics.mean,
-        statistics.variance,
-        {
-          epsilon: NORM_EPSILON,
-          relu: step.relu,
-          residual,
-        },
-      ));
+      const beta = this.weights.get<tf.Tensor1D>(betaName);
+      // Nobody reads a convolution's result again, unless it was asked for.
+      const overwrite = this.isReadOnce(step.from) && step.from !== options.to;
+      if (step.pool) {
+        const { indices } = this.backup(step, 'indices');
+        const result = { indices, ...statistics };
+        const attrs = { ...step.pool, epsilon: NORM_EPSILON, overwrite };
+        ({ dx, dgamma, dbeta } = normPoolGradient(dy, x, gamma, beta, result, attrs));
+      } else {
+        const attrs = { epsilon: NORM_EPSILON, relu: step.relu, residual, overwrite };
+        ({ dx, dgamma, dbeta, dresidual } = batchNormTrainGradient(dy, x, y, gamma, beta, statistics, attrs));
+      }
     } else {
-      const { scale } = this.backup(step, 'eval');
-      const gradient = scaleShiftGradient(dy, x, y, scale, { relu: step.relu, residual });
+      const gradient = step.pool
+        ? this.evaluatedPoolGradient(step, step.pool, dy, x)
+        : scaleShiftGradient(dy, x, y, this.backup(step, 'eval').scale, { relu: step.relu, residual });
       ({ dx, dresidual, dshift: dbeta } = gradient);
       dgamma = this.gammaGradient(step.name, gradient.dscale, dbeta);
     }
@@ -339,6 +389,21 @@ export class Pass {
     } else tf.dispose([dgamma, dbeta]);
     if (step.residual !== undefined) add(step.residual, dresidual);
     add(step.from, dx);
+  }
+
+  /** The normalised and rectified grid was not kept: it is computed anew. */
+  private evaluatedPoolGradient(
+    step: Instruction & { op: 'norm' },
+    window: PoolAttrs,
+    dy: tf.Tensor5D,
+    x: tf.Tensor5D,
+  ): ScaleShiftGradient {
+    const { scale, shift, indices } = this.backup(step, 'evalPool');
+    const normal = scaleShift(x, scale, shift, undefined, true);
+    const spread = maxPool3dGradient(dy, indices, x.shape, window);
+    const gradient = scaleShiftGradient(spread, x, normal, scale, { relu: true, residual: false });
+    tf.dispose([normal, spread]);
+    return gradient;
   }
 
   /** scale = gamma / sd and shift = beta - mean * scale, hence dgamma = (dscale - mean * dshift) / sd. */
@@ -373,11 +438,19 @@ function lastUses(program: Program): Map<ValueId, number> {
   return last;
 }
 
+function readersOf(program: Program): Map<ValueId, number> {
+  const readers = new Map<ValueId, number>();
+  for (const step of program.instructions)
+    for (const id of inputsOf(step)) readers.set(id, (readers.get(id) ?? 0) + 1);
+  return readers;
+}
+
 function identityScale(channels: number): [tf.Tensor1D, tf.Tensor1D] {
   return [tf.ones([channels]) as tf.Tensor1D, tf.zeros([channels]) as tf.Tensor1D];
 }
 
 function disposeBackup(backup: Backup): void {
   if (backup.kind === 'eval') tf.dispose([backup.scale, backup.shift]);
+  else if (backup.kind === 'evalPool') tf.dispose([backup.scale, backup.shift, backup.indices]);
   else if (backup.kind === 'indices') backup.indices.dispose();
 }

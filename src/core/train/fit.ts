@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { addInto } from '../engine/ops/add-into';
 import { InputError, StoppedError } from '../errors';
 import type { Network } from '../model/network';
 import { Random } from '../random';
@@ -226,8 +227,7 @@ export function trainStep(
     tf.dispose([dlogits, x]);
     for (const [name, gradient] of parameters) {
       const sum = sums.get(name);
-      sums.set(name, sum ? tf.add(sum, gradient) : gradient);
-      if (sum) tf.dispose([sum, gradient]);
+      sums.set(name, sum ? addInto(sum, gradient) : gradient);
     }
   }
   optimiser.step(sums, learningRate);

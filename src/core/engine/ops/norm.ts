@@ -46,19 +46,25 @@ export interface NormGradient {
   readonly dresidual?: tf.Tensor5D;
 }
 
+/** What a gradient of a normalisation may do. */
+export interface Overwriting {
+  /** x and dy are not read any more: their memory may be used for the results. */
+  readonly overwrite?: boolean;
+}
+
 /** Gradient of {@link batchNormTrain}; `y` is its result, needed where `relu` masks. */
 export function batchNormTrainGradient(
   dy: tf.Tensor5D,
   x: tf.Tensor5D,
   y: tf.Tensor5D,
   gamma: tf.Tensor1D,
-  mean: tf.Tensor1D,
-  variance: tf.Tensor1D,
-  options: NormOptions & { readonly residual: boolean },
+  beta: tf.Tensor1D,
+  { mean, variance }: { readonly mean: tf.Tensor1D; readonly variance: tf.Tensor1D },
+  options: NormOptions & Overwriting & { readonly residual: boolean },
 ): NormGradient {
   if (hasKernel(KERNELS.batchNormTrainGradient))
     return unpack(
-      runKernelMany(KERNELS.batchNormTrainGradient, { dy, x, y, gamma, mean, variance }, options),
+      runKernelMany(KERNELS.batchNormTrainGradient, { dy, x, y, gamma, beta, mean, variance }, options),
       options.residual,
     );
   const outputs = tf.tidy(() => {
@@ -86,9 +92,10 @@ export function scaleShift(
   shift: tf.Tensor1D,
   residual: tf.Tensor5D | undefined,
   relu: boolean,
+  { overwrite }: Overwriting = {},
 ): tf.Tensor5D {
   if (hasKernel(KERNELS.scaleShift))
-    return runKernel(KERNELS.scaleShift, { x, scale, shift, residual }, { relu });
+    return runKernel(KERNELS.scaleShift, { x, scale, shift, residual }, { relu, overwrite });
   return tf.tidy(() => {
     const linear = tf.add(tf.mul(x, scale), shift);
     const sum = residual ? tf.add(linear, residual) : linear;

@@ -137,6 +137,7 @@ async function run(
       niftis: true,
       signal: stopOnInterrupt(),
       onProgress: (at) => showProgress(progress, '', at),
+      onNote: tell,
     });
     progress.end();
     const results = await summarise([{ record, result, events: directory.events() }], store, {

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import { InputError, messageOf } from '../errors';
-import type { EngineOptions, EngineReport } from './engine';
+import type { EngineMemory, EngineOptions, EngineReport } from './engine';
 import { BACKEND_NAME, WasmBackend } from './wasm/backend';
 import { registerKernels } from './wasm/kernels';
 import { Machine } from './wasm/machine';
@@ -87,10 +87,22 @@ export function currentEngine(): EngineReport | undefined {
   return open?.report;
 }
 
-/** Bytes of the engine's memory: given to tensors, and grown to. Undefined where tfjs's own backend computes. */
-export function engineMemory(): { readonly inUse: number; readonly reserved: number } | undefined {
+/** What the engine's memory holds. Undefined where tfjs's own backend computes. */
+export function engineMemory(): EngineMemory | undefined {
   const heap = open?.machine?.heap;
-  return heap && { inUse: heap.bytesInUse, reserved: heap.bytesReserved };
+  return (
+    heap && {
+      inUse: heap.bytesInUse,
+      reserved: heap.bytesReserved,
+      peak: heap.peakBytesInUse,
+      atMost: heap.bytesAtMost,
+    }
+  );
+}
+
+/** From now on, the peak of {@link engineMemory} counts anew. */
+export function resetEnginePeak(): void {
+  open?.machine?.heap.resetPeak();
 }
 
 /** The machine of the open engine, for what measures single kernels. @throws Error without the wasm engine */

@@ -267,6 +267,48 @@ class Builder {
   }
 }
 
+/**
+ * The program cut into pieces for activation checkpointing: per step the number of its piece. The stem, each residual
+ * block and the head are one piece each; what flows from piece to piece is one value.
+ */
+export function pieces(program: Program): number[] {
+  let last = '';
+  let piece = -1;
+  return program.instructions.map(({ name }) => {
+    const block = /^layer\d+\.\d+/.exec(name)?.[0] ?? (piece <= 0 ? 'stem' : 'head');
+    if (block !== last) piece++;
+    last = block;
+    return piece;
+  });
+}
+
+/** Steps that read each value, by index. */
+export function readersOf(program: Program): Map<ValueId, number[]> {
+  const readers = new Map<ValueId, number[]>();
+  program.instructions.forEach((step, index) => {
+    for (const id of inputsOf(step)) readers.set(id, [...(readers.get(id) ?? []), index]);
+  });
+  return readers;
+}
+
+/** The values that a step reads. */
+export function inputsOf(step: Instruction): ValueId[] {
+  const residual = step.op === 'norm' || step.op === 'join' ? step.residual : undefined;
+  return residual === undefined ? [step.from] : [step.from, residual];
+}
+
+/** Values that only their own piece reads: what checkpointing drops and computes again. */
+export function innerValues(program: Program): Set<ValueId> {
+  const piece = pieces(program);
+  const readers = readersOf(program);
+  const inner = new Set<ValueId>();
+  program.instructions.forEach(({ to }, index) => {
+    const by = readers.get(to);
+    if (by && by.every((reader) => piece[reader] === piece[index])) inner.add(to);
+  });
+  return inner;
+}
+
 /** Layers whose output is a grid of features: where a class map can be taken. */
 export function mappableLayers(spec: NetworkSpec): string[] {
   const program = buildProgram(spec, { fused: false });

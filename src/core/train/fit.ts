@@ -217,7 +217,8 @@ export function trainStep(
       ),
       part[0].shape,
     );
-    const pass = network.run(x, { statistics: 'batch', keepFrom: 0 });
+    const { checkpointActivations } = config;
+    const pass = network.run(x, { statistics: 'batch', keepFrom: 0, checkpointActivations });
     const labels = part.map((sample) => sample.label);
     const result = crossEntropy(pass.logits.dataSync<'float32'>(), labels, classWeights, totalWeight);
     loss += result.loss;

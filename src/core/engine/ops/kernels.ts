@@ -42,8 +42,8 @@ export interface ConvAttrs {
  * FcdConv3DFilterGradient: inputs {x, dy}, attrs ConvAttrs & {filterShape: Shape5} -> dfilter.
  *
  * FcdBatchNormTrain: inputs {x: [N,D,H,W,C], gamma: [C], beta: [C], residual?: same as x},
- *   attrs {epsilon, relu: boolean} -> [y, mean: [C], variance: [C] (biased)];
- *   y = act(gamma * (x - mean) / sqrt(variance + epsilon) + beta + residual).
+ *   attrs {epsilon, relu: boolean, overwrite?: boolean} -> [y, mean: [C], variance: [C] (biased)];
+ *   y = act(gamma * (x - mean) / sqrt(variance + epsilon) + beta + residual), with `overwrite` perhaps in x's memory.
  * FcdBatchNormTrainGradient: inputs {dy, x, y, gamma, beta?, mean, variance},
  *   attrs {epsilon, relu, residual: boolean, overwrite?: boolean}
  *   -> [dx, dgamma, dbeta] and, when `residual`, dresidual (= dy masked by y > 0 when `relu`). With `overwrite` dx may

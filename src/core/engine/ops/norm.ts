@@ -3,6 +3,12 @@ import '@tensorflow/tfjs-core/dist/register_all_gradients';
 import { KERNELS } from './kernels';
 import { hasKernel, runKernel, runKernelMany } from './run-kernel';
 
+/** What an operation may do with its inputs. */
+export interface Overwriting {
+  /** x (and dy) are not read any more: their memory may be used for the results. */
+  readonly overwrite?: boolean;
+}
+
 export interface NormOptions {
   readonly epsilon: number;
   /** Rectify the result (after the residual is added). */
@@ -26,7 +32,7 @@ export function batchNormTrain(
   gamma: tf.Tensor1D,
   beta: tf.Tensor1D,
   residual: tf.Tensor5D | undefined,
-  options: NormOptions,
+  options: NormOptions & Overwriting,
 ): NormTrainResult {
   if (hasKernel(KERNELS.batchNormTrain)) {
     const [y, mean, variance] = runKernelMany(KERNELS.batchNormTrain, { x, gamma, beta, residual }, options);
@@ -44,12 +50,6 @@ export interface NormGradient {
   readonly dgamma: tf.Tensor1D;
   readonly dbeta: tf.Tensor1D;
   readonly dresidual?: tf.Tensor5D;
-}
-
-/** What a gradient of a normalisation may do. */
-export interface Overwriting {
-  /** x and dy are not read any more: their memory may be used for the results. */
-  readonly overwrite?: boolean;
 }
 
 /** Gradient of {@link batchNormTrain}; `y` is its result, needed where `relu` masks. */

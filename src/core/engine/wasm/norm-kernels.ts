@@ -50,10 +50,10 @@ function normFactor(gamma: Float32Array, variance: Float32Array, epsilon: number
 
 const batchNormTrain: Implementation = (backend, { x, gamma, beta, residual }, attrs) => {
   const { machine } = backend;
-  const { epsilon, relu } = attrs as unknown as NormAttrs;
+  const { epsilon, relu, overwrite } = attrs as unknown as NormAttrs;
   const shape = normShape(x);
   const { mean, variance } = channelMoments(machine, shape, backend.address(x));
-  const y = backend.output(x.shape, 'float32');
+  const y = successor(backend, x, overwrite);
   const at = {
     x: backend.address(x),
     residual: residual ? backend.address(residual) : 0,

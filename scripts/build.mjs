@@ -25,6 +25,7 @@ const PROGRAMS = {
   'src/cli/main.ts': 'dist/cli/main.js',
   'src/compute/main.ts': 'dist/compute/main.js',
   'scripts/bench/machine.ts': 'dist/bench/machine.js',
+  'scripts/bench/our-peer.ts': 'dist/bench/our-peer.js',
 };
 
 /** The editor's side, built where its source exists: CommonJS in the extension host, plain scripts in a webview. */

@@ -17,6 +17,18 @@ export interface EngineReport {
   }[];
 }
 
+/** Bytes of the engine's memory. */
+export interface EngineMemory {
+  /** Given to tensors and to running kernels. */
+  readonly inUse: number;
+  /** That it has grown to. */
+  readonly reserved: number;
+  /** The most that was ever in use. */
+  readonly peak: number;
+  /** That it can give at most. */
+  readonly atMost: number;
+}
+
 export interface EngineOptions {
   readonly engine?: EngineName | 'auto';
   /** Threads including the caller; default: physical cores. */

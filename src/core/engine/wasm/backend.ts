@@ -24,6 +24,12 @@ export class WasmBackend extends tf.KernelBackend {
     this.stored = new tf.DataStorage(this, tf.engine());
   }
 
+  /** Runs an operation, noting its time where somebody asked for that. */
+  noted<T>(operation: string, run: () => T): T {
+    const { profile } = this.machine.pool;
+    return profile ? profile.operation(operation, run) : run();
+  }
+
   /** A tensor of undefined contents, for a kernel to fill. */
   output(shape: readonly number[], dtype: tf.DataType): tf.TensorInfo {
     const dataId = {};

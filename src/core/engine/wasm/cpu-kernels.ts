@@ -27,8 +27,10 @@ export function registerCpuKernels(own: ReadonlySet<string>): void {
       tf.registerKernel({
         kernelName: config.kernelName,
         backendName: BACKEND_NAME,
-        kernelFunc: ({ inputs, attrs, backend }) =>
-          runOnCpu(config.kernelName, backend as WasmBackend, inputs, attrs),
+        kernelFunc: ({ inputs, attrs, backend }) => {
+          const on = backend as WasmBackend;
+          return on.noted(config.kernelName, () => runOnCpu(config.kernelName, on, inputs, attrs));
+        },
       });
 }
 

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { prepareScan, type PreparedScan } from '../core/cohort/prepared-case';
 import { InputError } from '../core/errors';
 import { loadNetwork, type CheckpointMeta, type LoadedNetwork } from '../core/model/checkpoint';
+import type { Axes } from '../core/model/spec';
 import { STANDARD, type Recipe } from '../core/volume/recipe';
 import { networkGiven, recipeGiven, type NetworkFlags, type RecipeFlags } from './options';
 import { tell } from './terminal';
@@ -58,7 +59,7 @@ export async function openModel(flags: NetworkFlags & { readonly model: string }
     loaded.network.dispose();
     throw error;
   }
-  sayWhatIsOdd(loaded);
+  sayWhatIsOdd(loaded, flags.axes);
   return loaded;
 }
 
@@ -74,11 +75,15 @@ function requireComplete({ path, report }: LoadedNetwork): void {
     );
 }
 
-function sayWhatIsOdd({ path, report, stored, network }: LoadedNetwork): void {
+function sayWhatIsOdd({ path, report, stored, network }: LoadedNetwork, axes: Axes | undefined): void {
   if (report.prefixStripped.length > 0)
     tell(`${path}: prefix ${report.prefixStripped.join(', ')} taken off the names.`);
   if (report.unexpected.length > 0)
     tell(`${path}: ${report.unexpected.length} tensors are not used: ${some(report.unexpected)}.`);
+  if (!stored && axes === undefined)
+    tell(
+      `${path} does not say which voxel axis is its depth: --axes ${network.spec.axes} is assumed, as is usual for the geometry ${network.spec.geometry}. Give --axes to be sure.`,
+    );
   for (const key of ['geometry', 'shortcut', 'axes'] as const)
     if (stored && stored[key] !== network.spec[key])
       tell(

@@ -11,6 +11,7 @@ import {
   addEngineOptions,
   addNetworkOptions,
   addRecipeOptions,
+  addUnusedSeedOption,
   UsageError,
   type EngineFlags,
   type NetworkFlags,
@@ -47,6 +48,7 @@ export function addExplain(fcd: Command): void {
     .option('--raw-out <file>', "also save the map at the layer's own resolution (.safetensors)")
     .option('--json', 'JSON on standard output');
   addInputOptions(command);
+  addUnusedSeedOption(command);
   addNetworkOptions(command);
   addRecipeOptions(command);
   addEngineOptions(command).action(run);
@@ -96,8 +98,8 @@ async function explain(
     model: path,
     flags: max === 0 ? ['all-zero-map'] : [],
   };
-  await camToNifti(flags.out, { map: layerMap, record }, subject);
   if (flags.rawOut !== undefined) await writeCam(flags.rawOut, layerMap, record);
+  await camToNifti(flags.out, { map: layerMap, record }, subject);
   if (flags.json) {
     const shape = raw.shape;
     printJson({

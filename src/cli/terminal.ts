@@ -94,14 +94,22 @@ export function table(header: readonly string[], rows: readonly (readonly string
   return [line(header), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
 }
 
+/** A Ctrl-C can arrive twice, from the terminal and from the process that started this one: within this time it is one. */
+const SAME_PRESS_MS = 500;
+
 /**
  * A signal that aborts on Ctrl-C or SIGTERM: work stops at its next safe point. A second Ctrl-C ends at once.
  */
 export function stopOnInterrupt(): AbortSignal {
   const controller = new AbortController();
+  let pressed = 0;
   for (const name of ['SIGINT', 'SIGTERM'] as const)
     process.on(name, () => {
-      if (controller.signal.aborted) process.exit(130);
+      if (controller.signal.aborted) {
+        if (performance.now() - pressed > SAME_PRESS_MS) process.exit(130);
+        return;
+      }
+      pressed = performance.now();
       tell('\nStopping at the next safe point (once more to end at once) ...');
       controller.abort();
     });

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { contrastOf, siblingOf } from '../../../src/extension/case/bids-siblings';
+import {
+  brainMaskFolder,
+  brainMaskIn,
+  contrastOf,
+  siblingOf,
+} from '../../../src/extension/case/bids-siblings';
 import { bidsMaskOf } from '../../../src/extension/volume/bids-mask';
 
 const anat = [
@@ -51,5 +56,28 @@ describe('the same subject’s other contrast', () => {
     expect(siblingOf('sub-01_T1w.nii.gz', ['sub-01_FLAIR_roi.nii.gz'], 'FLAIR')).toBeUndefined();
     expect(siblingOf('scan.nii.gz', anat, 'FLAIR')).toBeUndefined();
     expect(contrastOf('sub-01_FLAIR_roi.nii.gz')).toBeUndefined();
+  });
+});
+
+describe('the brain mask of a BIDS scan', () => {
+  it('is looked for among the derivatives of its data set', () => {
+    expect(brainMaskFolder(['', 'data', 'sub-01', 'anat', 'sub-01_FLAIR.nii.gz'])).toEqual([
+      ...['', 'data', 'derivatives', 'masks', 'sub-01', 'anat'],
+    ]);
+    expect(brainMaskFolder(['data', 'sub-01', 'ses-2', 'anat', 'sub-01_ses-2_T1w.nii'])).toEqual([
+      ...['data', 'derivatives', 'masks', 'sub-01', 'ses-2', 'anat'],
+    ]);
+    expect(brainMaskFolder(['data', 'scans', 'head.nii.gz'])).toBeUndefined();
+    expect(brainMaskFolder(['anat', 'sub-01_T1w.nii.gz'])).toBeUndefined();
+  });
+
+  it('is the subject’s own, on the head and not in a template', () => {
+    const masks = [
+      'sub-01_space-MNI_desc-brain_mask.nii.gz',
+      'sub-01_desc-brain_mask.nii.gz',
+      'sub-01_mask.nii',
+    ];
+    expect(brainMaskIn('sub-01_FLAIR.nii.gz', masks)).toBe('sub-01_desc-brain_mask.nii.gz');
+    expect(brainMaskIn('sub-0_FLAIR.nii.gz', masks)).toBeUndefined();
   });
 });

@@ -118,13 +118,15 @@ export function table(header: readonly string[], rows: readonly (readonly string
 
 /**
  * A signal that aborts on Ctrl-C, SIGTERM or when the terminal is closed: work stops at its next safe point. A second
- * Ctrl-C ends at once.
+ * Ctrl-C ends at once; other signals do not, for whoever ends a session sends several.
  */
 export function stopOnInterrupt(): AbortSignal {
   const controller = new AbortController();
+  let interrupts = 0;
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(name, () => {
-      if (controller.signal.aborted) process.exit(130);
+      if (name === 'SIGINT' && ++interrupts > 1) process.exit(130);
+      if (controller.signal.aborted) return;
       tell('\nStopping at the next safe point (once more to end at once) ...');
       controller.abort();
     });

@@ -83,6 +83,7 @@ class Whole {
       ...DEFAULT_TRAINING,
       batchSize: batch,
       microBatch: batch,
+      checkpointActivations: engine.checkpointActivations,
       augmentation: { rotation: 0, scale: 0, flip: false, intensity: 0, noise: 0 },
       optimiser:
         engine.optimiser === 'sgd'

@@ -60,7 +60,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<EngineRep
     );
   }
   registerKernels();
-  tf.registerBackend(BACKEND_NAME, () => new WasmBackend(machine));
+  tf.registerBackend(BACKEND_NAME, () => new WasmBackend(machine, options.onFallback));
   await tf.setBackend(BACKEND_NAME);
   const report: EngineReport = {
     ...common(machine.threads),

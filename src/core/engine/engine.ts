@@ -31,6 +31,11 @@ export interface EngineMemory {
 
 export interface EngineOptions {
   readonly engine?: EngineName | 'auto';
+  /**
+   * Hears, once by name, of a kernel that the engine leaves to tfjs's JavaScript although it has much to do: such a
+   * kernel works, on one thread and slowly.
+   */
+  readonly onFallback?: (kernel: string) => void;
   /** Threads including the caller; default: physical cores. */
   readonly threads?: number;
   /** A kernel module by name, for replay of a recorded plan and for tests. */

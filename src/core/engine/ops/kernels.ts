@@ -21,6 +21,8 @@ export const KERNELS = {
   globalAveragePoolGradient: 'FcdGlobalAveragePoolGradient',
   subsamplePad: 'FcdSubsamplePad',
   subsamplePadGradient: 'FcdSubsamplePadGradient',
+  resample: 'FcdResample',
+  channelSum: 'FcdChannelSum',
   addInto: 'FcdAddInto',
   sgdStep: 'FcdSgdStep',
   adamStep: 'FcdAdamStep',
@@ -74,6 +76,11 @@ export interface ConvAttrs {
  * FcdSubsamplePad (shortcut A): inputs {x}, attrs {stride: Triple, channels: number}
  *   -> x at every stride-th voxel, zero channels appended up to `channels`.
  * FcdSubsamplePadGradient: inputs {dy}, attrs {inputShape: Shape5, stride: Triple} -> dx.
+ *
+ * FcdResample: inputs {x: [N,D,H,W,C]}, attrs {taps: Taps3 (ops/taps.ts)} -> [N, outputs of the three axes, C]: sparse
+ *   linear maps along depth, height and width (trilinear resizing, average pooling, their gradients).
+ *
+ * FcdChannelSum: inputs {x: [..., C]} -> [C], summed over all other axes.
  *
  * FcdAddInto: inputs {sum, term}: sum += term IN PLACE. -> [].
  *

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { KERNELS, convOutputShape, type ConvAttrs, type Shape5, type Triple } from '../ops/kernels';
 import type { AdamAttrs, SgdAttrs } from '../ops/optimiser-step';
+import type { Taps3 } from '../ops/taps';
 import { BACKEND_NAME, type WasmBackend } from './backend';
 import type { Implementation, Inputs } from './implementation';
 import { convGeometry, convolve, convolveFilterGradient, convolveInputGradient } from './convolution';
@@ -8,6 +9,7 @@ import { registerCpuKernels, runOnCpu } from './cpu-kernels';
 import { adamStep, elementwise, sgdStep } from './elementwise';
 import { normKernels } from './norm-kernels';
 import { globalAverage, globalAverageGradient, subsample } from './pooling';
+import { resample } from './resample';
 
 const shape5 = (x: tf.TensorInfo) => x.shape as unknown as Shape5;
 const sizeOf = (x: tf.TensorInfo) => tf.util.sizeFromShape(x.shape);
@@ -74,6 +76,15 @@ const subsamplePadGradient: Implementation = (backend, { dy }, attrs) => {
   const at = { x: backend.address(dx), y: backend.address(dy) };
   subsample(backend.machine, 'dx', inputShape, shape5(dy), stride, at);
   return dx;
+};
+
+const resampled: Implementation = (backend, { x }, attrs) => {
+  const { taps } = attrs as unknown as { taps: Taps3 };
+  const [n, , , , c] = shape5(x);
+  const shape: Shape5 = [n, taps[0].outputs, taps[1].outputs, taps[2].outputs, c];
+  const y = backend.output(shape, 'float32');
+  resample(backend.machine, shape5(x), shape, taps, { x: backend.address(x), y: backend.address(y) });
+  return y;
 };
 
 const addInto: Implementation = (backend, { sum, term }) => {
@@ -151,6 +162,7 @@ const IMPLEMENTATIONS: Readonly<Record<string, Implementation>> = {
   [KERNELS.globalAveragePoolGradient]: globalAveragePoolGradient,
   [KERNELS.subsamplePad]: subsamplePad,
   [KERNELS.subsamplePadGradient]: subsamplePadGradient,
+  [KERNELS.resample]: resampled,
   [KERNELS.addInto]: addInto,
   [KERNELS.sgdStep]: sgd,
   [KERNELS.adamStep]: adam,

@@ -6,6 +6,7 @@ import {
   applyAffine,
   applyAffineGradient,
   channelMoments,
+  channelSums,
   gradientSums,
   type Affine,
   type AffineGradient,
@@ -223,6 +224,10 @@ const scaleShiftPool: Implementation = (backend, { x, scale, shift }, attrs) => 
   return y;
 };
 
+const channelSum: Implementation = (backend, { x }) => {
+  return channelTensor(backend, channelSums(backend.machine, normShape(x), backend.address(x)));
+};
+
 /** Normalisation, rectification and pooling, alone and in one. */
 export const normKernels: Readonly<Record<string, Implementation>> = {
   [KERNELS.batchNormTrain]: batchNormTrain,
@@ -234,4 +239,5 @@ export const normKernels: Readonly<Record<string, Implementation>> = {
   [KERNELS.normPool]: normPool,
   [KERNELS.normPoolGradient]: normPoolGradient,
   [KERNELS.scaleShiftPool]: scaleShiftPool,
+  [KERNELS.channelSum]: channelSum,
 };

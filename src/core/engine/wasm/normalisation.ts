@@ -26,20 +26,30 @@ export function channelMoments(
   const { heap } = machine;
   const { rows, channels } = shape;
   const guess = meanOfFirstRows(heap.float32(x, Math.min(rows, GUESS_ROWS) * channels), channels);
-  const { first, second } = heap.withScratch([channels * 4], (shift) => {
-    heap.float32(shift, channels).set(guess);
-    return blockSums(machine, 'sums', shape, (partial, rowsPerBlock) => [
+  const { first, second } = sumsAround(machine, shape, x, guess);
+  const mean = Float32Array.from(first, (sum, c) => guess[c] + sum / rows);
+  const variance = Float32Array.from(second, (squares, c) => squares / rows - (first[c] / rows) ** 2);
+  return { mean, variance: variance.map((v) => Math.max(0, v)) };
+}
+
+/** Sum per channel. */
+export function channelSums(machine: Machine, shape: NormShape, x: number): Float64Array {
+  return sumsAround(machine, shape, x, new Float32Array(shape.channels)).first;
+}
+
+/** Sums of x - shift and of its square. */
+function sumsAround(machine: Machine, shape: NormShape, x: number, shift: Float32Array): ChannelSums {
+  const { rows, channels } = shape;
+  return withCoefficients(machine, channels, [shift], (shifts) =>
+    blockSums(machine, 'sums', shape, (partial, rowsPerBlock) => [
       x,
-      shift,
+      shifts,
       partial,
       rows,
       channels,
       rowsPerBlock,
-    ]);
-  });
-  const mean = Float32Array.from(first, (sum, c) => guess[c] + sum / rows);
-  const variance = Float32Array.from(second, (squares, c) => squares / rows - (first[c] / rows) ** 2);
-  return { mean, variance: variance.map((v) => Math.max(0, v)) };
+    ]),
+  );
 }
 
 function meanOfFirstRows(values: Float32Array<ArrayBufferLike>, channels: number): Float32Array {

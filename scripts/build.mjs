@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import asc from 'assemblyscript/asc';
 import { microKernels } from '../src/core/engine/wasm/assembly/micro-kernels.mjs';
+import { transforms } from '../src/core/engine/wasm/assembly/transforms.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const engine = join(root, 'dist', 'engine');
@@ -52,6 +53,7 @@ async function buildModules() {
     mkdirSync(folder, { recursive: true });
     for (const [file, text] of sources) if (file.endsWith('.ts')) writeFileSync(join(folder, file), text);
     writeFileSync(join(folder, 'micro-kernels.ts'), microKernels(module));
+    writeFileSync(join(folder, 'transforms.ts'), transforms());
     await compile(join(folder, 'index.ts'), join(engine, `${name}.wasm`), module.relaxed);
     say(`dist/engine/${name}.wasm`);
   }

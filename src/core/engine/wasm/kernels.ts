@@ -9,7 +9,8 @@ import {
 } from '../ops/kernels';
 import type { AdamAttrs, SgdAttrs } from '../ops/optimiser-step';
 import { BACKEND_NAME, type WasmBackend } from './backend';
-import { convGeometry, convolve, convolveFilterGradient, convolveInputGradient } from './convolution';
+import { convGeometry } from './conv-geometry';
+import { convolve, convolveFilterGradient, convolveInputGradient } from './convolution';
 import { registerCpuKernels, runOnCpu } from './cpu-kernels';
 import { adamStep, elementwise, sgdStep } from './elementwise';
 import {

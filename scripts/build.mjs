@@ -67,6 +67,8 @@ async function compile(source, target, relaxed) {
     ...['--outFile', target, '-O3', '--noAssert', '--runtime', 'stub'],
     ...features.flatMap((feature) => ['--enable', feature]),
     ...['--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
+    // Their tables lie between the control words and the first area (control.ts).
+    ...['--memoryBase', '16384'],
   ]);
   if (error) throw new Error(`${source} does not compile: ${error.message}\n${stderr}`);
 }

@@ -11,15 +11,16 @@ const SKEW = 192;
 const ROWS = 6;
 /** Blocks of rows that are whole tiles and whole groups of 8 channels. */
 const ROW_BLOCK = 24;
-/** Bytes of products that a thread has in hand: a second-level cache's worth, if that is enough tiles. */
-const CHUNK_BYTES = 3 << 20;
-/** Fewer tiles read the transformed filter too often. */
-const LEAST_TILES = 12;
-const MOST_TILES = 48;
+/** Bytes of products that a thread has in hand where every thread works on its own tiles. */
+const OWN_BYTES = 3 << 20;
+const LEAST_OWN_TILES = 12;
+/** A transformed filter larger than this is read by all threads together, for as many tiles as these bytes hold. */
+const LARGE_FILTER_BYTES = 16 << 20;
+const SHARED_BYTES = 96 << 20;
 /** Bytes of the sums of a filter's gradient that are held at a time. */
 const SUMS_BYTES = 48 << 20;
 /** Bytes of tiles of x and dy, transformed for the filter's gradient, that are held at a time. */
-const GRADIENT_TILES_BYTES = 24 << 20;
+const GRADIENT_TILES_BYTES = 8 << 20;
 
 /** Whether a convolution can be computed by tiles. */
 export function tilesServe(g: ConvGeometry): boolean {
@@ -81,29 +82,28 @@ export function multiplyTiles(
   const { heap, pool, panel } = machine;
   const forward = pass === 'y';
   const tiling = tilingOf(pass, g, size);
+  const { products, tiles } = tiling;
   const [k, channels] = forward ? [g.inChannels, g.outChannels] : [g.outChannels, g.inChannels];
   const x = sampleBytes(g.input, g.inChannels);
   const y = sampleBytes(g.output, g.outChannels);
-  const sizes = multiplyBytes(pass, g, size, pool.threads, panel);
+  const sizes = multiplyPlan(pass, g, size, pool.threads, panel);
   const tableBytes = tiling.tables.map((table) => table.byteLength);
-  heap.withScratch(
-    [sizes.filter, sizes.thread * pool.threads, ...tableBytes],
-    (transformed, scratch, ...tablesAt) => {
-      tiling.tables.forEach((table, a) => heap.int32(tablesAt[a], table.length).set(table));
-      const reversed = forward
-        ? 0
-        : [0, 1, 2].reduce((bits, a) => bits | (g.stride[a] === 1 ? 1 << a : 0), 0);
-      pool.run('transformFilter', [
-        filter,
-        transformed,
-        scratch,
-        sizes.thread,
-        g.inChannels,
-        g.outChannels,
-        forward ? 0 : 1,
-        reversed,
-        ...tablesAt,
-      ]);
+  heap.withScratch([sizes.filter, sizes.total, ...tableBytes], (transformed, scratch, ...tablesAt) => {
+    tiling.tables.forEach((table, a) => heap.int32(tablesAt[a], table.length).set(table));
+    const reversed = forward ? 0 : [0, 1, 2].reduce((bits, a) => bits | (g.stride[a] === 1 ? 1 << a : 0), 0);
+    pool.run('transformFilter', [
+      filter,
+      transformed,
+      scratch,
+      sizes.thread,
+      g.inChannels,
+      g.outChannels,
+      forward ? 0 : 1,
+      reversed,
+      ...tablesAt,
+    ]);
+    const [from, to] = forward ? [x, y] : [y, x];
+    if (!sizes.shared) {
       pool.run('multiplyTiles', [
         source,
         transformed,
@@ -113,29 +113,91 @@ export function multiplyTiles(
         scratch,
         sizes.thread,
         g.batch,
-        forward ? x : y,
-        forward ? y : x,
+        from,
+        to,
         k,
         channels,
         ...tablesAt,
         sizes.tilesPerChunk,
       ]);
-    },
-  );
+      return;
+    }
+    const { tilesPerChunk, sourcePitch, resultPitch } = sizes;
+    const sourceStep = tilesPerChunk * sourcePitch + SKEW;
+    const resultStep = tilesPerChunk * resultPitch + SKEW;
+    const sourceTiles = scratch + THREAD_BYTES * pool.threads;
+    const resultTiles = sourceTiles + products * sourceStep;
+    for (let first = 0; first < tiles; first += tilesPerChunk) {
+      const count = Math.min(tilesPerChunk, tiles - first);
+      pool.run('gatherTiles', [
+        source,
+        from,
+        ZEROS_AT,
+        sourceTiles,
+        sourcePitch,
+        sourceStep,
+        scratch,
+        THREAD_BYTES,
+        0,
+        ...tablesAt,
+        first,
+        count,
+      ]);
+      pool.run('multiplySharedTiles', [
+        sourceTiles,
+        sourcePitch,
+        sourceStep,
+        transformed,
+        resultTiles,
+        resultPitch,
+        resultStep,
+        products,
+        count,
+        k,
+        channels,
+      ]);
+      pool.run('scatterTiles', [
+        resultTiles,
+        resultPitch,
+        resultStep,
+        result,
+        to,
+        channels,
+        SINK_AT,
+        scratch,
+        THREAD_BYTES,
+        ...tablesAt,
+        first,
+        count,
+      ]);
+    }
+  });
 }
 
-function multiplyBytes(pass: 'y' | 'dx', g: ConvGeometry, size: TileSize, threads: number, panel: number) {
+/** How the tiles are shared out, and scratch memory in bytes: results do not depend on it. */
+function multiplyPlan(pass: 'y' | 'dx', g: ConvGeometry, size: TileSize, threads: number, panel: number) {
   const { products, tiles } = tilingOf(pass, g, size);
   const [k, channels] = pass === 'y' ? [g.inChannels, g.outChannels] : [g.outChannels, g.inChannels];
   const lanes = roundUp(channels, panel);
+  const filter = products * (k * lanes * 4 + SKEW);
+  const shared = filter > LARGE_FILTER_BYTES;
   const tileBytes = products * (roundUp(k, 8) + lanes) * 4;
-  const fitting = Math.max(LEAST_TILES, Math.min(MOST_TILES, Math.floor(CHUNK_BYTES / tileBytes)));
-  // Whole tiles of the micro-kernel, and work for every thread.
-  const tilesPerChunk = roundUp(Math.min(fitting - (fitting % ROWS), Math.ceil(tiles / threads)), ROWS);
+  const fitting = shared
+    ? Math.max(ROWS, Math.floor(SHARED_BYTES / tileBytes))
+    : Math.max(LEAST_OWN_TILES, Math.floor(OWN_BYTES / tileBytes));
+  const chunks =
+    Math.ceil(tiles / (fitting - (fitting % ROWS)) / (shared ? 1 : threads)) * (shared ? 1 : threads);
+  const tilesPerChunk = roundUp(Math.ceil(tiles / chunks), ROWS);
+  const held = tilesPerChunk * tileBytes + 2 * products * SKEW;
   return {
+    shared,
     tilesPerChunk,
-    filter: products * (k * lanes * 4 + SKEW),
-    thread: THREAD_BYTES + tilesPerChunk * tileBytes + 2 * products * SKEW,
+    sourcePitch: roundUp(k, 8) * 4,
+    resultPitch: lanes * 4,
+    filter,
+    /** Per thread, or with shared tiles for all beside their own. */
+    thread: shared ? THREAD_BYTES : THREAD_BYTES + held,
+    total: THREAD_BYTES * threads + (shared ? held : held * threads),
   };
 }
 
@@ -261,6 +323,6 @@ export function tiledScratchBytes(
     const { data, results, sums } = gradientBytes(g, size, panel);
     return data + results + sums + THREAD_BYTES * threads;
   }
-  const { filter, thread } = multiplyBytes(pass, g, size, threads, panel);
-  return filter + thread * threads;
+  const { filter, total } = multiplyPlan(pass, g, size, threads, panel);
+  return filter + total;
 }

@@ -244,7 +244,7 @@ function copyTransposed(job: TransformFilterJob, block: usize, firstK: i32, coun
   tilesPerChunk: i32; // a multiple of ROWS
 }
 
-/** y from x, or dx from dy: chunk by chunk of tiles, whose products fit into a second-level cache. */
+/** y from x, or dx from dy: every thread on its own chunk of tiles, whose products fit into a second-level cache. */
 export function multiplyTiles(thread: i32, threads: i32, at: usize): void {
   const job = changetype<MultiplyTilesJob>(at);
   const axisD = changetype<TileAxis>(job.axisD);
@@ -264,8 +264,7 @@ export function multiplyTiles(thread: i32, threads: i32, at: usize): void {
   const resultTiles = sourceTiles + <usize>places * sourceStep;
   const total = job.batch * axisD.tiles * axisH.tiles * axisW.tiles;
   const chunks = ceilDivide(total, job.tilesPerChunk);
-  const outputs = axisD.outputs * axisH.outputs * axisW.outputs;
-  for (let i = 0; i < outputs; i++) store<u32>(scratch + SPARE_TABLE + (<usize>i << 2), <u32>(scratch + SPARE + <usize>i * GROUP));
+  prepareSpare(scratch, axisD.outputs * axisH.outputs * axisW.outputs);
   for (;;) {
     const chunk = claim(job.counter);
     if (chunk >= chunks) return;
@@ -289,16 +288,25 @@ export function multiplyTiles(thread: i32, threads: i32, at: usize): void {
     }
     for (let t = 0; t < count; t++) {
       addresses(scratch, axisD, axisH, axisW, true, first + t, job.result, job.resultBytes, job.sink);
-      const from = resultTiles + <usize>t * resultPitch;
-      let column: usize = 0;
-      for (; column + GROUP <= channelBytes; column += GROUP) toVoxels(axisD, axisH, axisW, scratch, from + column, resultStep, scratch, column);
-      if (column < channelBytes) {
-        toVoxels(axisD, axisH, axisW, scratch, from + column, resultStep, scratch + SPARE_TABLE, 0);
-        for (let i = 0; i < outputs; i++)
-          memory.copy(<usize>load<u32>(scratch + (<usize>i << 2)) + column, scratch + SPARE + <usize>i * GROUP, channelBytes - column);
-      }
+      toAllChannels(axisD, axisH, axisW, scratch, resultTiles + <usize>t * resultPitch, resultStep, channelBytes);
     }
   }
+}
+
+/** Addresses of the group that is kept aside where a voxel's last channels are fewer than eight. */
+function prepareSpare(scratch: usize, outputs: i32): void {
+  for (let i = 0; i < outputs; i++) store<u32>(scratch + SPARE_TABLE + (<usize>i << 2), <u32>(scratch + SPARE + <usize>i * GROUP));
+}
+
+/** A tile's products of all channels -> its voxels, whose addresses begin the scratch. */
+function toAllChannels(axisD: TileAxis, axisH: TileAxis, axisW: TileAxis, scratch: usize, from: usize, step: usize, channelBytes: usize): void {
+  let column: usize = 0;
+  for (; column + GROUP <= channelBytes; column += GROUP) toVoxels(axisD, axisH, axisW, scratch, from + column, step, scratch, column);
+  if (column == channelBytes) return;
+  toVoxels(axisD, axisH, axisW, scratch, from + column, step, scratch + SPARE_TABLE, 0);
+  const outputs = axisD.outputs * axisH.outputs * axisW.outputs;
+  for (let i = 0; i < outputs; i++)
+    memory.copy(<usize>load<u32>(scratch + (<usize>i << 2)) + column, scratch + SPARE + <usize>i * GROUP, channelBytes - column);
 }
 
 @unmanaged class GatherTilesJob {
@@ -322,7 +330,7 @@ export function multiplyTiles(thread: i32, threads: i32, at: usize): void {
   tiles: i32;
 }
 
-/** Transforms tiles of x or dy for the filter's gradient. */
+/** Transforms tiles of x or dy. */
 export function gatherTiles(thread: i32, threads: i32, at: usize): void {
   const job = changetype<GatherTilesJob>(at);
   const axisD = changetype<TileAxis>(job.axisD);
@@ -337,6 +345,83 @@ export function gatherTiles(thread: i32, threads: i32, at: usize): void {
     const to = job.transformed + <usize>tile * job.pitch;
     for (let column: usize = 0; column < job.pitch; column += GROUP)
       fromVoxels(kind, axisD, axisH, axisW, scratch, column, to + column, job.step);
+  }
+}
+
+@unmanaged class MultiplySharedTilesJob {
+  counter: usize;
+  source: usize; // [product][tile][channel]
+  sourcePitch: usize;
+  sourceStep: usize;
+  transformed: usize; // by transformFilter
+  result: usize; // [product][tile][channel]
+  resultPitch: usize;
+  resultStep: usize;
+  products: i32;
+  tiles: i32;
+  k: i32;
+  channels: i32;
+}
+
+/** The matrix products of one chunk, product by product: a large transformed filter is read once per chunk. */
+export function multiplySharedTiles(thread: i32, threads: i32, at: usize): void {
+  const job = changetype<MultiplySharedTilesJob>(at);
+  const panels = ceilDivide(job.channels, PANEL);
+  const panelBytes = <usize>(job.k * PANEL * 4);
+  const filterStep = <usize>panels * panelBytes + SKEW;
+  const rowTiles = ceilDivide(job.tiles, ROWS);
+  // Halves of a product, so that few products still share out evenly.
+  const items = 2 * job.products;
+  for (;;) {
+    const item = claim(job.counter);
+    if (item >= items) return;
+    const place = <usize>(item >> 1);
+    const from = item & 1 ? panels / 2 : 0;
+    const to = item & 1 ? panels : panels / 2;
+    for (let panel = from; panel < to; panel++)
+      panelGemm(
+        rowTiles,
+        job.source + place * job.sourceStep,
+        job.sourcePitch,
+        job.k,
+        job.transformed + place * filterStep + <usize>panel * panelBytes,
+        job.result + place * job.resultStep + <usize>(panel * PANEL * 4),
+        job.resultPitch,
+      );
+  }
+}
+
+@unmanaged class ScatterTilesJob {
+  counter: usize;
+  products: usize; // [product][tile][channel]
+  pitch: usize;
+  step: usize;
+  grid: usize;
+  sampleBytes: usize;
+  channels: i32;
+  sink: usize;
+  scratch: usize;
+  scratchBytes: usize;
+  axisD: usize;
+  axisH: usize;
+  axisW: usize;
+  firstTile: i32;
+  tiles: i32;
+}
+
+/** The products of tiles -> the voxels that they make. */
+export function scatterTiles(thread: i32, threads: i32, at: usize): void {
+  const job = changetype<ScatterTilesJob>(at);
+  const axisD = changetype<TileAxis>(job.axisD);
+  const axisH = changetype<TileAxis>(job.axisH);
+  const axisW = changetype<TileAxis>(job.axisW);
+  const scratch = job.scratch + <usize>thread * job.scratchBytes;
+  prepareSpare(scratch, axisD.outputs * axisH.outputs * axisW.outputs);
+  for (;;) {
+    const tile = claim(job.counter);
+    if (tile >= job.tiles) return;
+    addresses(scratch, axisD, axisH, axisW, true, job.firstTile + tile, job.grid, job.sampleBytes, job.sink);
+    toAllChannels(axisD, axisH, axisW, scratch, job.products + <usize>tile * job.pitch, job.step, <usize>(job.channels * 4));
   }
 }
 

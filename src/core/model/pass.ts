@@ -12,6 +12,7 @@ import {
 import { subsamplePad, subsamplePadGradient } from '../engine/ops/shortcut';
 import type { NetworkWeights } from './weights-of-network';
 import type { Instruction, Program, ValueId } from './program';
+import { atOnce, type Steps } from './steps';
 
 /** PyTorch's batch normalisation constants. */
 export const NORM_EPSILON = 1e-5;
@@ -53,7 +54,7 @@ type Backup =
   | { readonly kind: 'shape'; readonly inputShape: Shape5 };
 
 /**
- * One run of a program: forward at construction, backward at most once. Values are disposed as soon as nothing ahead
+ * One run of a program: forward once, backward at most once. Values are disposed as soon as nothing ahead
  * needs them, so an evaluation holds two or three activations at a time and a backward pass frees as it goes.
  */
 export class Pass {
@@ -63,27 +64,47 @@ export class Pass {
     string,
     { mean: tf.Tensor1D; variance: tf.Tensor1D; count: number }
   >();
-  /** [N, classes]; owned by the pass. */
-  readonly logits: tf.Tensor2D;
 
-  /** @param x [N, D, H, W, C]; stays the caller's. */
-  constructor(
+  /** Runs a program forward, step by step. @param x [N, D, H, W, C]; stays the caller's. */
+  static *forward(
+    program: Program,
+    weights: NetworkWeights,
+    x: tf.Tensor5D,
+    options: PassOptions,
+  ): Steps<Pass> {
+    const pass = new Pass(program, weights, x, options);
+    let whole = false;
+    try {
+      yield* pass.forwardSteps();
+      whole = true;
+      return pass;
+    } finally {
+      if (!whole) pass.dispose();
+    }
+  }
+
+  private constructor(
     private readonly program: Program,
     private readonly weights: NetworkWeights,
     private readonly x: tf.Tensor5D,
     private readonly options: PassOptions,
   ) {
     this.values.set(0, x);
-    try {
-      const lastUse = lastUses(program);
-      program.instructions.forEach((step, index) => {
-        this.values.set(step.to, this.forwardStep(step));
-        for (const id of inputsOf(step)) if (lastUse.get(id) === index && !this.kept(id)) this.release(id);
-      });
-      this.logits = this.value(program.instructions[program.instructions.length - 1].to) as tf.Tensor2D;
-    } catch (error) {
-      this.dispose();
-      throw error;
+  }
+
+  /** [N, classes]; owned by the pass. */
+  get logits(): tf.Tensor2D {
+    const { instructions } = this.program;
+    return this.value(instructions[instructions.length - 1].to) as tf.Tensor2D;
+  }
+
+  private *forwardSteps(): Steps<void> {
+    const { instructions } = this.program;
+    const lastUse = lastUses(this.program);
+    for (const [index, step] of instructions.entries()) {
+      this.values.set(step.to, this.forwardStep(step));
+      for (const id of inputsOf(step)) if (lastUse.get(id) === index && !this.kept(id)) this.release(id);
+      yield { layer: step.name, pass: 'forward', done: index + 1, total: instructions.length };
     }
   }
 
@@ -104,25 +125,36 @@ export class Pass {
 
   /** Pulls `dlogits` [N, classes] back. Frees activations on the way; can be called once. */
   backward(dlogits: tf.Tensor2D, options: BackwardOptions): BackwardResult {
-    const last = this.program.instructions[this.program.instructions.length - 1].to;
+    return atOnce(this.backwardSteps(dlogits, options));
+  }
+
+  /** {@link backward}, step by step. Where it is given up, the pass still has to be disposed. */
+  *backwardSteps(dlogits: tf.Tensor2D, options: BackwardOptions): Steps<BackwardResult> {
+    const { instructions } = this.program;
+    const last = instructions[instructions.length - 1].to;
     const gradients = new Map<ValueId, tf.Tensor>([[last, tf.clone(dlogits)]]);
     const parameters = new Map<string, tf.Tensor>();
     const to = options.to ?? -1;
-    for (let i = this.program.instructions.length - 1; i >= 0; i--) {
-      const step = this.program.instructions[i];
-      if (step.to <= to) break;
-      const dy = gradients.get(step.to);
-      if (dy) {
-        this.backwardStep(step, dy, gradients, parameters, options);
-        gradients.delete(step.to);
-        dy.dispose();
+    const steps = instructions.filter((step) => step.to > to).reverse();
+    let whole = false;
+    try {
+      for (const [index, step] of steps.entries()) {
+        const dy = gradients.get(step.to);
+        if (dy) {
+          this.backwardStep(step, dy, gradients, parameters, options);
+          gradients.delete(step.to);
+          dy.dispose();
+        }
+        this.release(step.to);
+        yield { layer: step.name, pass: 'backward', done: index + 1, total: steps.length };
       }
-      this.release(step.to);
+      whole = true;
+    } finally {
+      for (const [id, gradient] of gradients) if (!whole || id !== to) gradient.dispose();
+      if (!whole) tf.dispose([...parameters.values()]);
     }
-    const value = gradients.get(to);
-    for (const [id, gradient] of gradients) if (id !== to) gradient.dispose();
     this.dispose();
-    return { parameters, value };
+    return { parameters, value: gradients.get(to) };
   }
 
   /** Frees everything that the pass still holds. */

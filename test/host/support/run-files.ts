@@ -1,0 +1,22 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
+
+/** The first class map of a run directory. */
+export function firstMap(run: string): string {
+  const cams = join(run, 'cams');
+  const [first] = readdirSync(cams)
+    .filter((name) => name.endsWith('.nii.gz'))
+    .sort();
+  if (!first) throw new Error(`${cams} holds no map.`);
+  return join(cams, first);
+}
+
+/** The scan of a BIDS cohort that a map belongs to, and its lesion mask. */
+export function caseOf(cohort: string, map: string): { readonly image: string; readonly roi: string } {
+  const participant = /^sub-[^_.]+/.exec(basename(map))?.[0];
+  if (!participant) throw new Error(`${map} is not named after a participant.`);
+  const named = (suffix: string) => join(cohort, participant, 'anat', `${participant}_${suffix}.nii.gz`);
+  const found = { image: named('FLAIR'), roi: named('FLAIR_roi') };
+  for (const path of Object.values(found)) if (!existsSync(path)) throw new Error(`${path} is not there.`);
+  return found;
+}

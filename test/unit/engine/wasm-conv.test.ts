@@ -3,7 +3,7 @@ import { Random } from '../../../src/core/random';
 import { convSizes } from '../../../src/core/engine/wasm/reference';
 import type { ConvGeometry } from '../../../src/core/engine/wasm/conv-geometry';
 import { Machine } from '../../../src/core/engine/wasm/machine';
-import { algorithmsFor, type Algorithm } from '../../../src/core/engine/wasm/convolution';
+import { algorithmsFor, type Algorithm } from '../../../src/core/engine/wasm/conv-plan';
 import { MODULES, compileModule } from '../../../src/core/engine/wasm/modules';
 import { convErrors, geometryOf } from '../../../src/core/engine/wasm/self-test';
 import type { Triple } from '../../../src/core/engine/ops/kernels';

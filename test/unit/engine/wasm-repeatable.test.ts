@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import type { Algorithm } from '../../../src/core/engine/wasm/conv-plan';
 import {
   convolve,
   convolveFilterGradient,
   convolveInputGradient,
-  type Algorithm,
 } from '../../../src/core/engine/wasm/convolution';
 import { Machine } from '../../../src/core/engine/wasm/machine';
 import { MODULES, compileModule } from '../../../src/core/engine/wasm/modules';

@@ -1,43 +1,21 @@
-import { canFold, multiplyGradientTaps, multiplyTaps } from './direct-convolution';
-import type { ConvGeometry, ConvPass } from './conv-geometry';
+import type { ConvGeometry } from './conv-geometry';
+import { tileSizeOf, type Algorithm } from './conv-plan';
+import { multiplyGradientTaps, multiplyTaps } from './direct-convolution';
 import type { Machine } from './machine';
-import { multiplyGradientTiles, multiplyTiles, tilesServe } from './tiled-convolution';
-import type { TileSize } from './tile-axis';
+import { multiplyGradientTiles, multiplyTiles } from './tiled-convolution';
 
-/**
- * `direct`: tap by tap. `folded`: with the taps along a row as channels, for the few channels of a scan.
- * `tiles-n`: by short convolutions of n results along each axis (Winograd's).
- */
-export const ALGORITHMS = ['direct', 'folded', 'tiles-2', 'tiles-3', 'tiles-4'] as const;
-export type Algorithm = (typeof ALGORITHMS)[number];
-
-const TILE_SIZES = new Map<Algorithm, TileSize>([
-  ['tiles-2', 2],
-  ['tiles-3', 3],
-  ['tiles-4', 4],
-]);
-
-/** Algorithms that can serve a shape and pass. */
-export function algorithmsFor(pass: ConvPass, g: ConvGeometry): Algorithm[] {
-  return [
-    'direct',
-    ...(canFold(pass, g) ? ['folded' as const] : []),
-    ...(tilesServe(g) ? TILE_SIZES.keys() : []),
-  ];
-}
-
-/** y = x convolved with filter; all are addresses, NDHWC and DHWIO. */
+/** y = x convolved with filter; all are addresses, NDHWC and DHWIO. The machine's plan chooses how, unless it is said. */
 export function convolve(
   machine: Machine,
   g: ConvGeometry,
   x: number,
   filter: number,
   y: number,
-  algorithm = algorithmFor('y', g),
+  algorithm?: Algorithm,
 ): void {
-  const size = TILE_SIZES.get(algorithm);
-  if (size) multiplyTiles(machine, 'y', g, size, x, filter, y);
-  else multiplyTaps(machine, 'y', g, algorithm === 'folded', x, filter, y);
+  const run = (how: Algorithm) => gatherBy(how, machine, 'y', g, x, filter, y);
+  if (algorithm) run(algorithm);
+  else machine.plan.run('y', g, run);
 }
 
 /** dx from dy. */
@@ -47,11 +25,11 @@ export function convolveInputGradient(
   dy: number,
   filter: number,
   dx: number,
-  algorithm = algorithmFor('dx', g),
+  algorithm?: Algorithm,
 ): void {
-  const size = TILE_SIZES.get(algorithm);
-  if (size) multiplyTiles(machine, 'dx', g, size, dy, filter, dx);
-  else multiplyTaps(machine, 'dx', g, algorithm === 'folded', dy, filter, dx);
+  const run = (how: Algorithm) => gatherBy(how, machine, 'dx', g, dy, filter, dx);
+  if (algorithm) run(algorithm);
+  else machine.plan.run('dx', g, run);
 }
 
 /** dfilter from x and dy. */
@@ -61,13 +39,27 @@ export function convolveFilterGradient(
   x: number,
   dy: number,
   dfilter: number,
-  algorithm = algorithmFor('dfilter', g),
+  algorithm?: Algorithm,
 ): void {
-  const size = TILE_SIZES.get(algorithm);
-  if (size) multiplyGradientTiles(machine, g, size, x, dy, dfilter);
-  else multiplyGradientTaps(machine, g, algorithm === 'folded', x, dy, dfilter);
+  const run = (how: Algorithm) => {
+    const size = tileSizeOf(how);
+    if (size) multiplyGradientTiles(machine, g, size, x, dy, dfilter);
+    else multiplyGradientTaps(machine, g, how === 'folded', x, dy, dfilter);
+  };
+  if (algorithm) run(algorithm);
+  else machine.plan.run('dfilter', g, run);
 }
 
-function algorithmFor(pass: ConvPass, g: ConvGeometry): Algorithm {
-  return canFold(pass, g) ? 'folded' : 'direct';
+function gatherBy(
+  how: Algorithm,
+  machine: Machine,
+  pass: 'y' | 'dx',
+  g: ConvGeometry,
+  source: number,
+  filter: number,
+  result: number,
+): void {
+  const size = tileSizeOf(how);
+  if (size) multiplyTiles(machine, pass, g, size, source, filter, result);
+  else multiplyTaps(machine, pass, g, how === 'folded', source, filter, result);
 }

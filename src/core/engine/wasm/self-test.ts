@@ -1,7 +1,8 @@
 import { Random } from '../../random';
 import { outputSize, type ConvAttrs, type Triple } from '../ops/kernels';
 import type { ConvGeometry } from './conv-geometry';
-import { convolve, convolveFilterGradient, convolveInputGradient, type Algorithm } from './convolution';
+import type { Algorithm } from './conv-plan';
+import { convolve, convolveFilterGradient, convolveInputGradient } from './convolution';
 import type { Machine } from './machine';
 import { applyAffine, channelMoments } from './normalisation';
 import { convReference, convSizes, relativeError } from './reference';

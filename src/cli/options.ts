@@ -95,7 +95,10 @@ export async function recipeGiven(flags: RecipeFlags, base?: Recipe): Promise<Re
 
 export interface EngineFlags {
   readonly engine?: EngineName | 'auto';
+  /** A kernel module by name. */
+  readonly module?: string;
   readonly threads?: number;
+  readonly background?: boolean;
 }
 
 export function addEngineOptions(command: Command): Command {
@@ -103,7 +106,12 @@ export function addEngineOptions(command: Command): Command {
     .addOption(
       new Option('--engine <name>', 'what computes').choices(['auto', 'wasm', 'cpu']).default('auto'),
     )
-    .option('--threads <n>', 'threads of the engine (default: physical cores)', wholeNumber(1));
+    .option(
+      '--module <name>',
+      'kernels of the engine wasm by name (default: the fastest that computes rightly)',
+    )
+    .option('--threads <n>', 'threads of the engine (default: physical cores)', wholeNumber(1))
+    .option('--background', 'one thread at low priority, for work beside a training run');
 }
 
 export function modalityOption(): Option {

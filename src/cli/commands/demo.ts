@@ -134,7 +134,10 @@ async function run(flags: DemoFlags): Promise<void> {
       },
       {
         maps: MAPS,
-        onAdvice: tell,
+        onAdvice: (sentence) => {
+          progress.end();
+          tell(sentence);
+        },
         niftis: true,
         signal,
         onProgress: (fold, at) => showProgress(progress, `Fold ${fold.index + 1}/${fold.count} `, at),

@@ -136,8 +136,12 @@ async function run(
       maps: DEFAULT_MAPS,
       niftis: true,
       signal: stopOnInterrupt(),
-      onProgress: (at) => showProgress(progress, '', at),
       onNote: tell,
+      onAdvice: (sentence) => {
+        progress.end();
+        tell(sentence);
+      },
+      onProgress: (at) => showProgress(progress, '', at),
     });
     progress.end();
     const results = await summarise([{ record, result, events: directory.events() }], store, {

@@ -38,6 +38,8 @@ export interface EngineOptions {
   readonly onFallback?: (kernel: string) => void;
   /** Threads including the caller; default: physical cores. */
   readonly threads?: number;
+  /** One thread (unless `threads` says otherwise) at low priority: for work beside a training run. */
+  readonly background?: boolean;
   /** A kernel module by name, for replay of a recorded plan and for tests. */
   readonly module?: string;
 }

@@ -96,7 +96,14 @@ export class RunDirectory {
 
   events(): RunEvent[] {
     const path = join(this.path, 'events.jsonl');
-    return existsSync(path) ? parseEvents(readFileSync(path, 'utf8')) : [];
+    if (!existsSync(path)) return [];
+    try {
+      return parseEvents(readFileSync(path, 'utf8'));
+    } catch (error) {
+      throw new InputError(`${path} is damaged: ${messageOf(error)} Remove that line to go on.`, {
+        cause: error,
+      });
+    }
   }
 
   async writePredictions(rows: readonly PredictionRow[]): Promise<void> {

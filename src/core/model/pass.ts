@@ -29,6 +29,7 @@ import {
   type ValueId,
 } from './program';
 import type { PoolAttrs } from '../engine/ops/pool';
+import { atOnce, type Steps } from './steps';
 
 /** PyTorch's batch normalisation constants. */
 export const NORM_EPSILON = 1e-5;
@@ -81,7 +82,7 @@ type Backup =
   | { readonly kind: 'shape'; readonly inputShape: Shape5 };
 
 /**
- * One run of a program: forward at construction, backward at most once. Values are disposed as soon as nothing ahead
+ * One run of a program: forward once, backward at most once. Values are disposed as soon as nothing ahead
  * needs them, so an evaluation holds two or three activations at a time and a backward pass frees as it goes.
  */
 export class Pass {
@@ -97,11 +98,26 @@ export class Pass {
   private readonly dropped: ReadonlySet<ValueId>;
   /** A block is being computed for the second time: everything in it is needed at once. */
   private again = false;
-  /** [N, classes]; owned by the pass. */
-  readonly logits: tf.Tensor2D;
 
-  /** @param x [N, D, H, W, C]; stays the caller's. */
-  constructor(
+  /** Runs a program forward, step by step. @param x [N, D, H, W, C]; stays the caller's. */
+  static *forward(
+    program: Program,
+    weights: NetworkWeights,
+    x: tf.Tensor5D,
+    options: PassOptions,
+  ): Steps<Pass> {
+    const pass = new Pass(program, weights, x, options);
+    let whole = false;
+    try {
+      yield* pass.forwardSteps();
+      whole = true;
+      return pass;
+    } finally {
+      if (!whole) pass.dispose();
+    }
+  }
+
+  private constructor(
     private readonly program: Program,
     private readonly weights: NetworkWeights,
     private readonly x: tf.Tensor5D,
@@ -110,16 +126,21 @@ export class Pass {
     this.values.set(0, x);
     this.readers = readersOf(program);
     this.dropped = options.checkpointActivations ? innerValues(program) : new Set();
-    try {
-      program.instructions.forEach((step, index) => {
-        this.values.set(step.to, this.forwardStep(step));
-        for (const id of inputsOf(step))
-          if (this.readers.get(id)?.at(-1) === index && !this.kept(id)) this.release(id);
-      });
-      this.logits = this.value(program.instructions[program.instructions.length - 1].to) as tf.Tensor2D;
-    } catch (error) {
-      this.dispose();
-      throw error;
+  }
+
+  /** [N, classes]; owned by the pass. */
+  get logits(): tf.Tensor2D {
+    const { instructions } = this.program;
+    return this.value(instructions[instructions.length - 1].to) as tf.Tensor2D;
+  }
+
+  private *forwardSteps(): Steps<void> {
+    const { instructions } = this.program;
+    for (const [index, step] of instructions.entries()) {
+      this.values.set(step.to, this.forwardStep(step));
+      for (const id of inputsOf(step))
+        if (this.readers.get(id)?.at(-1) === index && !this.kept(id)) this.release(id);
+      yield { layer: step.name, pass: 'forward', done: index + 1, total: instructions.length };
     }
   }
 
@@ -140,27 +161,39 @@ export class Pass {
 
   /** Pulls `dlogits` [N, classes] back. Frees activations on the way; can be called once. */
   backward(dlogits: tf.Tensor2D, options: BackwardOptions): BackwardResult {
-    const last = this.program.instructions[this.program.instructions.length - 1].to;
+    return atOnce(this.backwardSteps(dlogits, options));
+  }
+
+  /** {@link backward}, step by step. Where it is given up, the pass still has to be disposed. */
+  *backwardSteps(dlogits: tf.Tensor2D, options: BackwardOptions): Steps<BackwardResult> {
+    const { instructions } = this.program;
+    const last = instructions[instructions.length - 1].to;
     const gradients = new Map<ValueId, tf.Tensor>([[last, tf.clone(dlogits)]]);
     const parameters = new Map<string, tf.Tensor>();
     const to = options.to ?? -1;
+    const steps = instructions.filter((step) => step.to > to).reverse();
     const piece = pieces(this.program);
-    for (let i = this.program.instructions.length - 1; i >= 0; i--) {
-      const step = this.program.instructions[i];
-      if (step.to <= to) break;
-      if (piece[i] !== piece[i + 1]) this.computeAgain(piece.indexOf(piece[i]), i);
-      const dy = gradients.get(step.to);
-      if (dy) {
-        this.backwardStep(step, dy, gradients, parameters, options);
-        gradients.delete(step.to);
-        dy.dispose();
+    let whole = false;
+    try {
+      for (const [index, step] of steps.entries()) {
+        const place = instructions.indexOf(step);
+        if (piece[place] !== piece[place + 1]) this.computeAgain(piece.indexOf(piece[place]), place);
+        const dy = gradients.get(step.to);
+        if (dy) {
+          this.backwardStep(step, dy, gradients, parameters, options);
+          gradients.delete(step.to);
+          dy.dispose();
+        }
+        this.release(step.to);
+        yield { layer: step.name, pass: 'backward', done: index + 1, total: steps.length };
       }
-      this.release(step.to);
+      whole = true;
+    } finally {
+      for (const [id, gradient] of gradients) if (!whole || id !== to) gradient.dispose();
+      if (!whole) tf.dispose([...parameters.values()]);
     }
-    const value = gradients.get(to);
-    for (const [id, gradient] of gradients) if (id !== to) gradient.dispose();
     this.dispose();
-    return { parameters, value };
+    return { parameters, value: gradients.get(to) };
   }
 
   /** Frees everything that the pass still holds. */

@@ -90,5 +90,9 @@ export function parseTraining(value: unknown, where: string): TrainingConfig {
     throw new InputError(
       `${where}: microBatch (${config.microBatch}) is larger than batchSize (${config.batchSize}).`,
     );
+  if (config.twinBatches && config.batchSize % 2 !== 0)
+    throw new InputError(
+      `${where}: twinBatches needs an even batchSize, not ${config.batchSize}: twins come in pairs.`,
+    );
   return config;
 }

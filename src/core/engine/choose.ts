@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, constants, setPriority } from 'node:os';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import { InputError, messageOf } from '../errors';
@@ -48,13 +48,15 @@ export async function openEngine(options: EngineOptions = {}): Promise<EngineRep
     open = { report };
     return report;
   }
+  // Before threads are started: on Linux each has a priority of its own and inherits it.
+  if (options.background) lowerPriority();
   const candidates = MODULES.filter((module) => !options.module || module.name === options.module);
   const trials: Trial[] = [];
   for (const module of candidates) trials.push(await tryModule(module));
   const best = trials.filter((trial) => trial.ok).sort((a, b) => b.gflops - a.gflops)[0];
   if (!best?.compiled) throw new InputError(noModule(options, trials));
 
-  const threads = options.threads ?? physicalCores();
+  const threads = options.threads ?? (options.background ? 1 : physicalCores());
   const cache = new PlanCache(best.module, threads);
   const timed = cache.read();
   const plan = new ConvPlan({ recorded: options.plan, timed, tune: options.tune });
@@ -179,6 +181,15 @@ function checkOptions({ engine, module, threads }: EngineOptions): void {
     );
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 256))
     throw new InputError(`threads must be a whole number from 1 to 256, not ${threads}.`);
+}
+
+/** Where the system refuses, the work is only less polite. */
+function lowerPriority(): void {
+  try {
+    setPriority(constants.priority.PRIORITY_LOW);
+  } catch {
+    // Not permitted here.
+  }
 }
 
 async function tryModule(module: KernelModule): Promise<Trial> {

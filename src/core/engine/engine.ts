@@ -51,6 +51,8 @@ export interface EngineOptions {
   readonly onFallback?: (kernel: string) => void;
   /** Threads including the caller; default: physical cores. */
   readonly threads?: number;
+  /** One thread (unless `threads` says otherwise) at low priority: for work beside a training run. */
+  readonly background?: boolean;
   /** A kernel module by name, for replay of a recorded plan and for tests. */
   readonly module?: string;
   /** Time the algorithms of each convolution once and remember what was fastest; else what is known, else an estimate. */

@@ -40,6 +40,9 @@ const SHAPES = [
   shape('3x3x3 stride 2, 64 to 128 at 24^3, N 4', 4, 24, [64, 128], 3, 2),
   shape('1x1x1 stride 2, 64 to 128 at 24^3, N 4', 4, 24, [64, 128], 1, 2),
   shape('3x3x3 dilation 2, 256 channels at 16^3, N 1', 1, 16, [256, 256], 3, 1, 2),
+  shape('3x3x3 dilation 2, 256 channels at 12^3, N 4', 4, 12, [256, 256], 3, 1, 2),
+  shape('3x3x3 dilation 4, 512 channels at 12^3, N 4', 4, 12, [512, 512], 3, 1, 4),
+  shape('3x3x3 dilation 4, 512 channels at 8^3, N 4', 4, 8, [512, 512], 3, 1, 4),
   shape('7x7x7 stride 2, 1 to 64 at 96^3, N 4', 4, 96, [1, 64], 7, 2),
   shape('3x3x3, 16 channels at 24^3, N 4', 4, 24, [16, 16]),
 ].filter(({ name }) => name.includes(options.only));

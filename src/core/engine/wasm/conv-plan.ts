@@ -107,8 +107,9 @@ export class ConvPlan {
       candidates.find((candidate) => candidate === plan?.[key]);
     const before = known(this.options.recorded) ?? known(this.options.timed);
     if (before) return before;
-    if (!this.options.tune || candidates.length === 1) return estimatedBest(pass, g);
-    const fastest = timeCandidates(pass, g, candidates, run);
+    const worthTiming = this.options.tune ? mayChoose(pass, g) : [];
+    if (worthTiming.length < 2) return estimatedBest(pass, g);
+    const fastest = timeCandidates(worthTiming, run);
     this.fresh.set(key, fastest);
     return fastest;
   }
@@ -118,33 +119,46 @@ function sorted(plan: RecordedPlan): RecordedPlan {
   return Object.fromEntries(Object.entries(plan).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-function timeCandidates(
-  pass: ConvPass,
-  g: ConvGeometry,
-  candidates: readonly Algorithm[],
-  run: (algorithm: Algorithm) => void,
-): Algorithm {
-  const costs = candidates.map((algorithm) => ({ algorithm, cost: estimate(algorithm, pass, g) }));
+/**
+ * Over so few positions rounding does not average out, and short convolutions round twice as much as sums of taps: there
+ * exactness is worth more than time, of which so little needs little.
+ */
+const FEW_POSITIONS = 500;
+
+/** What may be chosen without being asked for. */
+function candidatesFor(pass: ConvPass, g: ConvGeometry): Algorithm[] {
+  const few = g.batch * product(g.output) < FEW_POSITIONS;
+  return algorithmsFor(pass, g).filter((algorithm) => !(few && tileSizeOf(algorithm)));
+}
+
+/** Algorithms that are worth timing: their estimates are not far from the best. */
+export function mayChoose(pass: ConvPass, g: ConvGeometry): Algorithm[] {
+  const costs = candidatesFor(pass, g).map((algorithm) => ({
+    algorithm,
+    cost: estimate(algorithm, pass, g),
+  }));
   const least = Math.min(...costs.map(({ cost }) => cost));
-  const timed = costs
-    .filter(({ cost }) => cost <= WORTH_TIMING * least)
-    .map(({ algorithm }) => {
+  return costs.filter(({ cost }) => cost <= WORTH_TIMING * least).map(({ algorithm }) => algorithm);
+}
+
+function timeCandidates(candidates: readonly Algorithm[], run: (algorithm: Algorithm) => void): Algorithm {
+  const timed = candidates.map((algorithm) => {
+    run(algorithm);
+    let best = Infinity;
+    for (let i = 0; i < TIMED_RUNS; i++) {
+      const start = performance.now();
       run(algorithm);
-      let best = Infinity;
-      for (let i = 0; i < TIMED_RUNS; i++) {
-        const start = performance.now();
-        run(algorithm);
-        best = Math.min(best, performance.now() - start);
-      }
-      return { algorithm, best };
-    });
+      best = Math.min(best, performance.now() - start);
+    }
+    return { algorithm, best };
+  });
   return timed.reduce((a, b) => (b.best < a.best ? b : a)).algorithm;
 }
 
 /** The choice where nothing was timed. */
 export function estimatedBest(pass: ConvPass, g: ConvGeometry): Algorithm {
   if (canFold(pass, g)) return 'folded';
-  return algorithmsFor(pass, g)
+  return candidatesFor(pass, g)
     .map((algorithm) => ({ algorithm, cost: estimate(algorithm, pass, g) }))
     .reduce((a, b) => (b.cost < a.cost ? b : a)).algorithm;
 }

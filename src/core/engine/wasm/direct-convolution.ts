@@ -217,3 +217,22 @@ function outerProducts(machine: Machine, g: Folded, x: number, dy: number, dfilt
     );
   });
 }
+
+/** Bytes of scratch memory that a pass takes tap by tap: an upper bound, tables included. */
+export function directScratchBytes(
+  pass: ConvPass,
+  g: ConvGeometry,
+  folded: boolean,
+  threads: number,
+  panel: number,
+): number {
+  const taps = product(g.kernel);
+  const up = (n: number, step: number) => Math.ceil(n / step) * step;
+  const [lanes, rows] = pass === 'dx' ? [g.inChannels, g.outChannels] : [g.outChannels, g.inChannels];
+  // Rows of a gradient's tile are six or seven; folded taps are rows of their own.
+  const filter = taps * up(lanes, panel) * (pass === 'dfilter' ? up(rows, TILE) + TILE : rows) * 4;
+  const [d, h, w] = g.input;
+  const copy = folded ? g.batch * d * h * (w + 2 * g.padding[2]) * g.inChannels * 4 : 0;
+  const tables = 4 * (g.kernel[0] + 2) * (d + h + w + product(g.stride));
+  return filter + copy + tables + threads * (TABLE_BYTES + THREAD_BYTES + 64 * taps);
+}

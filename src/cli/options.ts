@@ -95,6 +95,8 @@ export async function recipeGiven(flags: RecipeFlags, base?: Recipe): Promise<Re
 
 export interface EngineFlags {
   readonly engine?: EngineName | 'auto';
+  /** A kernel module by name. */
+  readonly module?: string;
   readonly threads?: number;
 }
 
@@ -102,6 +104,10 @@ export function addEngineOptions(command: Command): Command {
   return command
     .addOption(
       new Option('--engine <name>', 'what computes').choices(['auto', 'wasm', 'cpu']).default('auto'),
+    )
+    .option(
+      '--module <name>',
+      'kernels of the engine wasm by name (default: the fastest that computes rightly)',
     )
     .option('--threads <n>', 'threads of the engine (default: physical cores)', wholeNumber(1));
 }

@@ -8,6 +8,7 @@ import { explainVolume } from '../explain/explain-volume';
 import type { CamMethod } from '../explain/gradcam';
 import { scoreMap, type LocalisationScores } from '../explain/heat-score';
 import type { Alignment } from '../explain/place-map';
+import { engineMemory } from '../engine/choose';
 import { InputError, StoppedError, messageOf } from '../errors';
 import { loadInto, saveNetwork } from '../model/checkpoint';
 import { Network } from '../model/network';
@@ -15,6 +16,7 @@ import { parseNetworkSpec, type NetworkSpec } from '../model/spec';
 import { stepsPerEpoch } from '../train/batches';
 import { parseTraining, type TrainingConfig } from '../train/config';
 import { fit } from '../train/fit';
+import { requireStepFits } from '../train/memory-need';
 import { FIT_START, fitIsOver, parseFitState, type FitState } from '../train/fit-state';
 import { softmax } from '../train/loss';
 import type { Optimiser } from '../train/optimiser';
@@ -26,6 +28,7 @@ import { toFloat32, type TensorFile } from '../weights/tensors';
 import type { CaseStore, StoredCase } from './case-store';
 import { loadInit, seenAfter } from './init-weights';
 import type { RunDirectory } from './run-directory';
+import { RunProcess } from './run-process';
 
 /** A class map that a run makes of every test patient. */
 export interface MapRequest {
@@ -47,6 +50,8 @@ export interface RunOptions {
   readonly maps: readonly MapRequest[];
   /** Also write each map as a NIfTI on the subject's own grid. */
   readonly niftis: boolean;
+  /** The experiment that the run is part of: a file `stop` in there counts as well as one in the run's directory. */
+  readonly experiment?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: RunProgress) => void;
   /** A sentence that a person should read; the run's own ones are warnings among its events as well. */
@@ -82,8 +87,9 @@ export interface RunResult {
 /**
  * One fit with everything that follows from it: training, predictions of the test cases, class maps and Heat-Scores of
  * the test patients. The directory holds a run.json already (see {@link RunDirectory.begin}); a run that was stopped
- * goes on from its last checkpoint, one that is finished is only evaluated again.
- * @throws StoppedError when the signal aborts; the directory can then be resumed
+ * goes on from its last checkpoint, one that is finished is only evaluated again. While it lasts, process.json says who
+ * computes, and a file `stop` in the directory asks to stop at the next step.
+ * @throws StoppedError when the signal aborts or a file `stop` appears; the directory can then be resumed
  */
 export async function executeRun(
   directory: RunDirectory,
@@ -96,7 +102,12 @@ export async function executeRun(
   await directory.sweep();
   const events = directory.events();
   const finished = events.some(({ type }) => type === 'finished');
-  const run = new Run(directory, record, plan, store, options);
+  const { experiment } = options;
+  const process = await RunProcess.begin(
+    [directory.path, ...(experiment ? [experiment] : [])],
+    options.signal,
+  );
+  const run = new Run(directory, record, plan, store, options, process, finished);
   try {
     // What counts after training is there: the last checkpoint may have been removed to save space.
     if (finished && directory.has(directory.checkpoint('best'))) await run.loadBest();
@@ -115,6 +126,7 @@ export async function executeRun(
   } finally {
     directory.sync();
     run.dispose();
+    await process.end();
   }
 }
 
@@ -151,10 +163,13 @@ export function splitForValidation(
   );
 }
 
+const MILLISECONDS_BETWEEN_PHASES = 1000;
+
 class Run {
   /** Where the last checkpoint stands. */
   reached: FitState = FIT_START;
   private readonly network: Network;
+  private lastPhase = -Infinity;
 
   constructor(
     private readonly directory: RunDirectory,
@@ -162,6 +177,9 @@ class Run {
     private readonly plan: CheckedPlan,
     private readonly store: CaseStore,
     private readonly options: RunOptions,
+    private readonly process: RunProcess,
+    /** The run ended well before: what is done now is evaluation only, and no news. */
+    private readonly over: boolean,
   ) {
     this.network = new Network(plan.spec, record.seed);
   }
@@ -206,6 +224,8 @@ class Run {
       leftRight: spec.axes === 'ijk' ? (0 as const) : (2 as const),
     };
     requireOneShape([...data.train, ...data.validation]);
+    const need = requireStepFits(network.program, training, data.train[0].shape, engineMemory());
+    if (need) options.onAdvice?.(need);
     const perEpoch = stepsPerEpoch(data.train, training.batchSize);
     if (last) {
       loadInto(network, last.file);
@@ -220,11 +240,12 @@ class Run {
       training,
       record.seed,
       {
-        signal: options.signal,
+        signal: this.process.signal,
         onCheckpoint: (kind, at, optimiser) => this.save(kind, at, optimiser),
         onEvent: (event) => {
           directory.append(event);
           if (event.type !== 'step') return;
+          this.process.look();
           options.onProgress?.({
             phase: 'training',
             done: event.epoch * perEpoch + event.step,
@@ -355,7 +376,17 @@ class Run {
     return { participantId: id, map, heat, scores, nifti };
   }
 
-  private report(phase: RunProgress['phase'], done: number, total: number, detail: string): void {
+  private report(
+    phase: Exclude<RunProgress['phase'], 'training'>,
+    done: number,
+    total: number,
+    detail: string,
+  ): void {
+    const now = performance.now();
+    if (!this.over && (done === total || now - this.lastPhase >= MILLISECONDS_BETWEEN_PHASES)) {
+      this.lastPhase = now;
+      this.directory.append({ type: 'phase', phase, done, total });
+    }
     this.options.onProgress?.({ phase, done, total, secondsLeft: null, detail });
   }
 
@@ -367,7 +398,8 @@ class Run {
   /** One turn of the event loop, in which a wish to stop is heard. */
   private async stopPoint(): Promise<void> {
     await nextTurn();
-    if (this.options.signal?.aborted) throw new StoppedError('Stopped. What was computed so far is kept.');
+    this.process.look();
+    if (this.process.signal.aborted) throw new StoppedError('Stopped. What was computed so far is kept.');
   }
 }
 

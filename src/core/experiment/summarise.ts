@@ -59,7 +59,7 @@ export async function summarise(
     version: options.version,
     command: [...options.command],
     cohort: {
-      path: cohort.root,
+      path: cohort.path,
       fingerprint: cohort.fingerprint,
       description: cohort.kind === 'bids' ? 'BIDS directory' : 'manifest',
       patients: predictions.filter(({ yTrue }) => yTrue === 1).length,

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type { ExpectedTensor } from '../weights/load-report';
 import { toDhwio, toOidhw } from './filter-layout';
 import { initialValues } from './initialise';
 import type { ParameterInfo, Program } from './program';
@@ -7,6 +8,15 @@ import type { ParameterInfo, Program } from './program';
 export interface BorderTensor {
   readonly shape: readonly number[];
   readonly data: Float32Array;
+}
+
+/** Names and shapes, in PyTorch's terms, of all tensors that a file may bring for a program, running statistics included. */
+export function expectedTensors({ parameters, norms }: Program): ExpectedTensor[] {
+  const expected = parameters.map(({ name, shape }) => ({ name, shape }));
+  for (const [name, channels] of norms)
+    for (const suffix of ['running_mean', 'running_var'])
+      expected.push({ name: `${name}.${suffix}`, shape: [channels] });
+  return expected;
 }
 
 /** Running statistics of one batch normalisation, on the host: small, and only read between steps. */
@@ -25,11 +35,15 @@ export class NetworkWeights {
   readonly running = new Map<string, RunningStatistics>();
   private readonly infos = new Map<string, ParameterInfo>();
 
-  constructor(program: Program, seed: number) {
+  constructor(
+    private readonly program: Program,
+    seed: number | 'zeros',
+  ) {
     const inputs = program.parameters.find((p) => p.name === 'fc.weight')?.shape[1] ?? 1;
     for (const info of program.parameters) {
       this.infos.set(info.name, info);
-      this.tensors.set(info.name, this.toEngine(info, initialValues(info, inputs, seed)));
+      const values = seed === 'zeros' ? zeros(info) : initialValues(info, inputs, seed);
+      this.tensors.set(info.name, this.toEngine(info, values));
     }
     for (const [name, channels] of program.norms)
       this.running.set(name, {
@@ -64,7 +78,7 @@ export class NetworkWeights {
   /** Number of learnable values. */
   get size(): number {
     let size = 0;
-    for (const info of this.infos.values()) size += info.shape.reduce((product, n) => product * n, 1);
+    for (const info of this.infos.values()) size += sizeOf(info);
     return size;
   }
 
@@ -80,13 +94,9 @@ export class NetworkWeights {
     return border;
   }
 
-  /** Names and shapes that a file may bring, running statistics included, in PyTorch's terms. */
-  expected(): { readonly name: string; readonly shape: readonly number[] }[] {
-    const expected = [...this.infos.values()].map(({ name, shape }) => ({ name, shape }));
-    for (const [name, { mean }] of this.running)
-      for (const suffix of ['running_mean', 'running_var'])
-        expected.push({ name: `${name}.${suffix}`, shape: [mean.length] });
-    return expected;
+  /** {@link expectedTensors} of this network. */
+  expected(): ExpectedTensor[] {
+    return expectedTensors(this.program);
   }
 
   /** Sets one tensor from its values in PyTorch's layout. The name and the size must be the network's. */
@@ -128,4 +138,12 @@ export class NetworkWeights {
     const data = tensor.dataSync<'float32'>();
     return info.kind === 'filter' ? toOidhw(data, info.shape) : data.slice();
   }
+}
+
+function zeros(info: ParameterInfo): Float32Array {
+  return new Float32Array(sizeOf(info));
+}
+
+function sizeOf({ shape }: ParameterInfo): number {
+  return shape.reduce((product, n) => product * n, 1);
 }

@@ -44,7 +44,7 @@ export function activate(context: vscode.ExtensionContext): FcdLens {
     log,
   );
   const volumes = new VolumeEditor(context.extensionUri, log);
-  const runs = new Runs(tasks);
+  const runs = new Runs(tasks, log);
   const cohorts = new CohortCatalog();
   const runsView = new RunsView(runs);
   const cohortView = new CohortView(cohorts, compute, runs);

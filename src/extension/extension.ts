@@ -47,7 +47,7 @@ export function activate(context: vscode.ExtensionContext): FcdLens {
   const runs = new Runs(tasks, log);
   const cohorts = new CohortCatalog();
   const runsView = new RunsView(runs);
-  const cohortView = new CohortView(cohorts, compute, runs);
+  const cohortView = new CohortView(cohorts, compute, runs, tasks.onDidChange);
   context.subscriptions.push(
     log,
     compute,

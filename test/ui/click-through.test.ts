@@ -114,11 +114,9 @@ describe('a newcomer with the packaged extension', () => {
       .first()
       .waitFor({ timeout: 30_000 });
     await picture(page(), 'training');
-    await window_
-      .treeRow(/accuracy \d/)
-      .first()
-      .waitFor({ timeout: 120_000 });
-    expect(eventTypes(out).at(-1)).toBe('finished');
+    await expect.poll(() => eventTypes(out).at(-1), { timeout: 150_000 }).toBe('finished');
+    // Its row, and that of the run that was there before.
+    await expect.poll(() => window_.treeRow(/accuracy \d/).count(), { timeout: 30_000 }).toBe(2);
     await page().locator('.terminal-wrapper.active').first().waitFor();
     await picture(page(), 'trained');
   });

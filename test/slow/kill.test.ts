@@ -10,7 +10,19 @@ const folder = scratchFolder();
 const cohort = join(folder, 'heads');
 
 const train = (out: string): string[] => [
-  ...['train', '--cohort', cohort, '--out', join(folder, out), '--threads', '2', '--optimiser', 'adamw'],
+  ...[
+    'train',
+    '--cohort',
+    cohort,
+    '--out',
+    join(folder, out),
+    '--threads',
+    '2',
+    '--optimiser',
+    'adamw',
+    '--module',
+    'simd128-strict',
+  ],
   ...[
     '--arch',
     'resnet10',

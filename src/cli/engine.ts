@@ -10,10 +10,14 @@ export async function withEngine<T>(
   work: (engine: EngineReport) => Promise<T>,
 ): Promise<T> {
   try {
-    return await work(await openEngine(flags));
+    return await work(await openEngine({ onFallback: tellFallback, ...flags }));
   } finally {
     await closeEngine();
   }
+}
+
+function tellFallback(kernel: string): void {
+  tell(`${kernel} runs in JavaScript on one thread: this engine has no kernel of its own for it.`);
 }
 
 /**

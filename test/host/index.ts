@@ -52,7 +52,7 @@ export async function run(): Promise<void> {
       if (failures > 0) reject(new Error(`${failures} failed`));
       else resolve();
     });
-    runner.on('pass', (test) => say(`ok      ${test.fullTitle()}`));
+    runner.on('pass', (test) => say(`ok      ${test.fullTitle()} (${test.duration} ms)`));
     runner.on('pending', (test) => say(`skipped ${test.fullTitle()}`));
     runner.on('fail', (test, error: Error) => {
       say(`FAILED  ${test.fullTitle()}\n${error.stack ?? error.message}`);

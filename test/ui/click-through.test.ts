@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { makeWorkspace, type Workspace } from '../vscode/workspace';
+import { makeWorkspace } from '../vscode/make-workspace';
+import type { Workspace } from '../vscode/workspace';
 import { installPackaged, type Installed } from './installed';
 import { picture } from './pictures';
 import { Workbench } from './workbench';

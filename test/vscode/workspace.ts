@@ -1,8 +1,6 @@
-import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
-import { ROOT } from './locate.mjs';
-import { millimetres, writeNifti, type Nifti } from './nifti-file';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { millimetres, type Nifti } from './nifti-file';
 
 /**
  * What lies in the folder that the editor opens:
@@ -37,47 +35,31 @@ export const TINY_TRAINING = [
   ...['--spacing', '7', '--shape', '24x32x24', '--threads', '1'],
 ];
 
-export const FOUR_D_VALUES = [100, 200, 300];
+/** Epochs that take some seconds: long enough to be stopped in between. */
+export const LONG_EPOCHS = 200;
 
-export interface WorkspaceOptions {
-  readonly subjects: number;
-  /** Voxels along the longest side of a phantom. */
-  readonly size: number;
-  readonly epochs: number;
+/** A manifest that contradicts itself on line {@link BROKEN_LINE}, counted from 1. */
+export const BROKEN_NAME = 'broken.csv';
+export const BROKEN_LINE = 3;
+
+export function brokenManifest(): string {
+  const scan = (participant: string) => `cohort/${participant}/anat/${participant}_FLAIR.nii.gz`;
+  return [
+    'participant_id,group,flair',
+    `sub-00001,fcd,${scan('sub-00001')}`,
+    `sub-00002,perhaps,${scan('sub-00002')}`,
+    `sub-00003,control,${scan('sub-00003')}`,
+    '',
+  ].join('\n');
 }
 
-/**
- * Fills a folder. Takes seconds: the cohort and the run are made by the command line, as a person would.
- * @throws Error with what `fcd` said where it fails
- */
-export function makeWorkspace(folder: string, { subjects, size, epochs }: WorkspaceOptions): Workspace {
-  const cohort = join(folder, 'cohort');
-  const run = join(folder, 'runs', 'first');
-  mkdirSync(join(folder, 'scans'), { recursive: true });
-  fcd('phantom', '--out', cohort, '--subjects', String(subjects), '--size', String(size));
-  fcd(
-    ...['train', '--cohort', cohort, '--fold', '1/4', '--epochs', String(epochs), '--out', run],
-    ...TINY_TRAINING,
-  );
-  const scan = putScan(folder, cohort);
-  const named = (name: string) => join(folder, 'scans', name);
-  writeFileSync(named('corner.nii.gz'), writeNifti(cornerVolume()));
-  writeFileSync(named('four-volumes.nii.gz'), writeNifti(fourDVolume()));
-  const whole = readFileSync(scan.t1w);
-  writeFileSync(named('cut-off.nii.gz'), whole.subarray(0, whole.length >> 1));
-  writeFileSync(
-    join(folder, 'train.py'),
-    'from torchvision.models.video import r3d_18\n\nmodel = r3d_18(num_classes=2)\n',
-  );
-  return {
-    folder,
-    cohort,
-    run,
-    scan,
-    corner: named('corner.nii.gz'),
-    fourD: named('four-volumes.nii.gz'),
-    cutOff: named('cut-off.nii.gz'),
-  };
+export const FOUR_D_VALUES = [100, 200, 300];
+
+/** Remembers the paths inside the folder, where the suites find them. */
+export function rememberWorkspace(workspace: Workspace): void {
+  const path = join(workspace.folder, '.vscode', 'workspace.json');
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, JSON.stringify(workspace, null, 2));
 }
 
 /** Paths of a workspace that {@link rememberWorkspace} kept, for those who only know the folder. */
@@ -115,7 +97,8 @@ export function cornerCentre(): number[] {
   );
 }
 
-function fourDVolume(): Nifti {
+/** Three volumes of 16 x 16 x 16 voxels of 4 mm. */
+export function fourDVolume(): Nifti {
   const shape: [number, number, number] = [16, 16, 16];
   const perVolume = 16 ** 3;
   const values = new Float32Array(perVolume * FOUR_D_VALUES.length);
@@ -123,42 +106,4 @@ function fourDVolume(): Nifti {
   // A box of zero, so that a picture has something to show.
   FOUR_D_VALUES.forEach((_, t) => values.fill(0, t * perVolume, t * perVolume + 4 * 256));
   return { shape, affine: [4, 0, 0, -30, 0, 4, 0, -30, 0, 0, 4, -30, 0, 0, 0, 1], values, volumes: 3 };
-}
-
-function putScan(folder: string, cohort: string): Workspace['scan'] {
-  const anat = join(folder, 'scans', 'sub-07', 'anat');
-  mkdirSync(anat, { recursive: true });
-  const put = (source: string, name: string) => {
-    copyFileSync(source, join(anat, name));
-    return join(anat, name);
-  };
-  const real = join(process.env.FCD_TEST_DATA ?? resolve(ROOT, '..', 'shared', 'data'), 'oms_mni_2mm');
-  if (existsSync(real)) {
-    const of = (kind: string) => join(real, `patient07_${kind}_MNI2mm.nii.gz`);
-    return {
-      t1w: put(of('T1'), 'sub-07_T1w.nii.gz'),
-      flair: put(of('FLAIR'), 'sub-07_FLAIR.nii.gz'),
-      mask: put(of('lesion'), 'sub-07_FLAIR_roi.nii.gz'),
-      real: true,
-    };
-  }
-  const of = (suffix: string) => join(cohort, 'sub-00001', 'anat', `sub-00001_${suffix}.nii.gz`);
-  return {
-    t1w: put(of('T1w'), 'sub-07_T1w.nii.gz'),
-    flair: put(of('FLAIR'), 'sub-07_FLAIR.nii.gz'),
-    mask: put(of('FLAIR_roi'), 'sub-07_FLAIR_roi.nii.gz'),
-    real: false,
-  };
-}
-
-function fcd(...args: readonly string[]): void {
-  const run = spawnSync(process.execPath, [join(ROOT, 'bin', 'fcd'), ...args], { encoding: 'utf8' });
-  if (run.status !== 0) throw new Error(`fcd ${args.join(' ')} failed: ${run.stderr}`);
-}
-
-/** Remembers the paths inside the folder, where the suites find them. */
-export function rememberWorkspace(workspace: Workspace): void {
-  const path = join(workspace.folder, '.vscode', 'workspace.json');
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, JSON.stringify(workspace, null, 2));
 }

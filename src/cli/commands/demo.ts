@@ -55,6 +55,7 @@ const RECIPE: Recipe = {
 
 const TRAINING: Omit<TrainingConfig, 'epochs'> = {
   batchSize: 8,
+  checkpointActivations: false,
   microBatch: 8,
   optimiser: {
     kind: 'adamw',

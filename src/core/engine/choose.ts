@@ -3,13 +3,15 @@ import { availableParallelism } from 'node:os';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import { InputError, messageOf } from '../errors';
-import type { EngineOptions, EngineReport, PlanReport } from './engine';
+import type { EngineMemory, EngineOptions, EngineReport, PlanReport } from './engine';
 import { PlanCache } from './plan-cache';
 import { BACKEND_NAME, WasmBackend } from './wasm/backend';
 import { ConvPlan, type RecordedPlan } from './wasm/conv-plan';
 import { registerKernels } from './wasm/kernels';
 import { Machine } from './wasm/machine';
 import { MODULES, compileModule, type KernelModule } from './wasm/modules';
+import { Profile } from './wasm/profile';
+import { timePeak } from './wasm/peak';
 import { selfTest, timeConvolution } from './wasm/self-test';
 
 /** Memory of a trial: 64 MiB. */
@@ -65,7 +67,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<EngineRep
     );
   }
   registerKernels();
-  tf.registerBackend(BACKEND_NAME, () => new WasmBackend(machine));
+  tf.registerBackend(BACKEND_NAME, () => new WasmBackend(machine, options.onFallback));
   await tf.setBackend(BACKEND_NAME);
   const report: EngineReport = {
     ...common(machine.threads),
@@ -77,6 +79,13 @@ export async function openEngine(options: EngineOptions = {}): Promise<EngineRep
   };
   open = { machine, cache, report };
   return report;
+}
+
+/** Tests and times every kernel module, whichever is in use. */
+export async function testModules(): Promise<EngineReport['selfTest']> {
+  const trials: Trial[] = [];
+  for (const module of MODULES) trials.push(await tryModule(module));
+  return trials.map(({ module, ok, gflops, detail }) => ({ module, ok, gflops, detail }));
 }
 
 /** Stops the threads and forgets the backend; its tensors cannot be used any more. */
@@ -100,10 +109,46 @@ export function enginePlan(): RecordedPlan | undefined {
   return open?.machine?.plan.used();
 }
 
-/** Bytes of the engine's memory: given to tensors, and grown to. Undefined where tfjs's own backend computes. */
-export function engineMemory(): { readonly inUse: number; readonly reserved: number } | undefined {
+/** What the engine's memory holds. Undefined where tfjs's own backend computes. */
+export function engineMemory(): EngineMemory | undefined {
   const heap = open?.machine?.heap;
-  return heap && { inUse: heap.bytesInUse, reserved: heap.bytesReserved };
+  return (
+    heap && {
+      inUse: heap.bytesInUse,
+      reserved: heap.bytesReserved,
+      peak: heap.peakBytesInUse,
+      atMost: heap.bytesAtMost,
+    }
+  );
+}
+
+/** From now on, the peak of {@link engineMemory} counts anew. */
+export function resetEnginePeak(): void {
+  open?.machine?.heap.resetPeak();
+}
+
+/** The machine of the open engine, for what measures single kernels. @throws Error without the wasm engine */
+export function engineMachine(): Machine {
+  if (!open?.machine) throw new Error('No wasm engine is open.');
+  return open.machine;
+}
+
+/** Does work and says where its time went. Undefined where tfjs's own backend computes. */
+export function profiled<T>(work: () => T): { readonly result: T; readonly profile?: Profile } {
+  const pool = open?.machine?.pool;
+  if (!pool) return { result: work() };
+  const profile = new Profile();
+  pool.profile = profile;
+  try {
+    return { result: work(), profile };
+  } finally {
+    pool.profile = undefined;
+  }
+}
+
+/** GFLOP/s that all threads reach together on registers alone: the best of a few tries. Undefined on the cpu engine. */
+export function measurePeak(): number | undefined {
+  return open?.machine && timePeak(open.machine);
 }
 
 /** A cache that cannot be written costs time only. */

@@ -8,7 +8,7 @@ import { explainVolume } from '../explain/explain-volume';
 import type { CamMethod } from '../explain/gradcam';
 import { scoreMap, type LocalisationScores } from '../explain/heat-score';
 import type { Alignment } from '../explain/place-map';
-import { enginePlan } from '../engine/choose';
+import { engineMemory, enginePlan } from '../engine/choose';
 import { InputError, StoppedError, messageOf } from '../errors';
 import { loadInto, saveNetwork } from '../model/checkpoint';
 import { Network } from '../model/network';
@@ -16,6 +16,7 @@ import { parseNetworkSpec, type NetworkSpec } from '../model/spec';
 import { stepsPerEpoch } from '../train/batches';
 import { parseTraining, type TrainingConfig } from '../train/config';
 import { fit } from '../train/fit';
+import { requireStepFits } from '../train/memory-need';
 import { FIT_START, fitIsOver, parseFitState, type FitState } from '../train/fit-state';
 import { softmax } from '../train/loss';
 import type { Optimiser } from '../train/optimiser';
@@ -223,6 +224,8 @@ class Run {
       leftRight: spec.axes === 'ijk' ? (0 as const) : (2 as const),
     };
     requireOneShape([...data.train, ...data.validation]);
+    const need = requireStepFits(network.program, training, data.train[0].shape, engineMemory());
+    if (need) options.onAdvice?.(need);
     const perEpoch = stepsPerEpoch(data.train, training.batchSize);
     if (last) {
       loadInto(network, last.file);

@@ -16,7 +16,8 @@ const FLOAT32 = 16;
 const RGBA32 = 2304;
 
 /** The scan, all its volumes. */
-export function scanFile({ bytes, header }: Voxels, voxels: Voxels): ArrayBuffer {
+export function scanFile(voxels: Voxels): ArrayBuffer {
+  const { bytes, header } = voxels;
   const code = AS_IT_IS[header.dataType];
   const volumeBytes = header.totalBytes - header.voxelOffset;
   if (code !== undefined && (header.littleEndian || header.bytesPerVoxel === 1)) {

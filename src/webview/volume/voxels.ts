@@ -73,23 +73,29 @@ export function extentOf(values: Float32Array): Extent {
   return min > max ? { min: NaN, max: NaN, positive } : { min, max, positive };
 }
 
-/** Middle of the voxels above a threshold, weighted by value where asked, in voxels; undefined where there are none. */
+/**
+ * A voxel well inside of what is above a threshold: in the slice that has the most of it, there in the row that has the
+ * most, there the middle one. (The centre of mass of several lesions, or of a bent one, lies outside of all.)
+ * Undefined where nothing is above.
+ */
 export function middleOf(
   values: Float32Array,
   shape: readonly number[],
   threshold: number,
 ): [number, number, number] | undefined {
-  const [ni, nj] = shape;
-  let count = 0;
-  const sum = [0, 0, 0];
-  for (let n = 0; n < values.length; n++) {
-    if (!(values[n] > threshold)) continue;
-    count++;
-    sum[0] += n % ni;
-    sum[1] += Math.floor(n / ni) % nj;
-    sum[2] += Math.floor(n / (ni * nj));
-  }
-  return count === 0 ? undefined : [sum[0] / count, sum[1] / count, sum[2] / count];
+  const [ni, nj, nk] = shape;
+  const fullest = (counts: Uint32Array) => counts.reduce((best, n, at) => (n > counts[best] ? at : best), 0);
+  const slices = new Uint32Array(nk);
+  for (let n = 0; n < values.length; n++) if (values[n] > threshold) slices[Math.floor(n / (ni * nj))]++;
+  const k = fullest(slices);
+  if (slices[k] === 0) return undefined;
+  const rows = new Uint32Array(nj);
+  for (let n = 0; n < ni * nj; n++) if (values[n + k * ni * nj] > threshold) rows[Math.floor(n / ni)]++;
+  const j = fullest(rows);
+  const inRow = Array.from({ length: ni }, (_, i) => i).filter(
+    (i) => values[i + ni * (j + nj * k)] > threshold,
+  );
+  return [inRow[Math.floor(inRow.length / 2)], j, k];
 }
 
 /** Where the highest value is, in voxels; undefined where none is finite. */

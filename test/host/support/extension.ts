@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
-import type { VolumeEditor } from '../../../src/extension/volume/volume-editor';
+import type { ComputeClient } from '../../../src/extension/compute/client';
+import type { FcdLens } from '../../../src/extension/extension';
 
 export const EXTENSION = 'fcd-lens.fcd-lens';
 
@@ -31,7 +32,12 @@ export async function manifest(): Promise<Manifest> {
   return JSON.parse(readFileSync(path, 'utf8')) as Manifest;
 }
 
-/** The volume editors of the extension under test. */
-export async function volumeEditor(): Promise<VolumeEditor> {
-  return ((await extension()).exports as { readonly volumes: VolumeEditor }).volumes;
+/** What the extension gives to those who activate it. */
+export async function lens(): Promise<FcdLens> {
+  return (await extension()).exports as FcdLens;
+}
+
+/** The compute process's client, with the id of its process. */
+export async function compute(): Promise<ComputeClient> {
+  return (await lens()).compute as ComputeClient;
 }

@@ -96,7 +96,7 @@ export function asked({ cohort, training, modality, seed, fold, init }: Asked): 
   };
 }
 
-export const OPTIONS: RunOptions = {
+export const OPTIONS: Omit<RunOptions, 'onProgress'> = {
   maps: [{ layer: 'layer4', method: 'gradcam', align: 'half-pixel' }],
   niftis: true,
 };

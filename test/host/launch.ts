@@ -9,7 +9,8 @@ import { parseArgs } from 'node:util';
 import { runTests } from '@vscode/test-electron';
 import { setUpServer } from '../../scripts/vscode-server.mjs';
 import { RESULTS, ROOT, locateEditor } from '../vscode/locate.mjs';
-import { makeWorkspace, rememberWorkspace } from '../vscode/workspace';
+import { makeWorkspace } from '../vscode/make-workspace';
+import { rememberWorkspace } from '../vscode/workspace';
 import type { HostResults } from './index';
 
 /** A window each: which suites, and whether its folder is trusted. */
@@ -44,7 +45,7 @@ async function main(): Promise<number> {
     for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += results[key];
     if (results.host) console.log(`${name}: ${results.host}`);
   }
-  if (!values.grep && !values.window)
+  if (!values.grep && (values.window ?? 'activation') === 'activation')
     for (let i = 1; i <= ACTIVATIONS; i++) await openWindow(`activation-${i}`, 'none', true);
   printFigures();
   console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);

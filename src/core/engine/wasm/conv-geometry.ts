@@ -18,14 +18,29 @@ export type ConvPass = 'y' | 'dx' | 'dfilter';
 
 export const product = (sizes: readonly number[]) => sizes.reduce((a, b) => a * b, 1);
 
-/** Geometry from the shapes [N,D,H,W,Ci] and [kd,kh,kw,Ci,Co] and the output's shape. */
+/**
+ * Geometry from the shapes [N,D,H,W,Ci] and [kd,kh,kw,Ci,Co] and the output's shape.
+ * @throws InputError where the engine cannot address it
+ */
 export function convGeometry(
   x: readonly number[],
   filter: readonly number[],
   y: Shape5,
   attrs: ConvAttrs,
 ): ConvGeometry {
-  const geometry: ConvGeometry = {
+  const geometry = geometryOfShapes(x, filter, y, attrs);
+  checkLimits(geometry);
+  return geometry;
+}
+
+/** The same of any size: for what only estimates. */
+export function geometryOfShapes(
+  x: readonly number[],
+  filter: readonly number[],
+  y: Shape5,
+  attrs: ConvAttrs,
+): ConvGeometry {
+  return {
     batch: x[0],
     input: [x[1], x[2], x[3]],
     inChannels: filter[3],
@@ -36,8 +51,6 @@ export function convGeometry(
     padding: attrs.padding,
     dilation: attrs.dilation,
   };
-  checkLimits(geometry);
-  return geometry;
 }
 
 /** The convolution along one axis. */

@@ -1,3 +1,4 @@
+import { InputError } from '../../errors';
 import { product, type ConvGeometry, type ConvPass } from './conv-geometry';
 import { canFold } from './direct-convolution';
 import { tilesServe, tilingOf } from './tiled-convolution';
@@ -143,8 +144,14 @@ export function mayChoose(pass: ConvPass, g: ConvGeometry): Algorithm[] {
 
 function timeCandidates(candidates: readonly Algorithm[], run: (algorithm: Algorithm) => void): Algorithm {
   const timed = candidates.map((algorithm) => {
-    run(algorithm);
     let best = Infinity;
+    try {
+      run(algorithm);
+    } catch (error) {
+      // Its working memory does not fit beside the step's; another's may.
+      if (error instanceof InputError) return { algorithm, best };
+      throw error;
+    }
     for (let i = 0; i < TIMED_RUNS; i++) {
       const start = performance.now();
       run(algorithm);

@@ -1,5 +1,5 @@
 import type { ConvGeometry, ConvPass } from './conv-geometry';
-import { mayChoose, tileSizeOf, type Algorithm } from './conv-plan';
+import { estimatedBest, tileSizeOf, type Algorithm } from './conv-plan';
 import { directScratchBytes } from './direct-convolution';
 import { tiledScratchBytes } from './tiled-convolution';
 
@@ -25,7 +25,10 @@ export function scratchBytesBy(
     : directScratchBytes(pass, g, algorithm === 'folded', threads, panel);
 }
 
-/** The most working memory that a convolution takes, by whichever algorithm a plan may choose or time. */
+/**
+ * Working memory of a convolution by the algorithm that a plan chooses where nothing was timed. Others may take more or
+ * less; those that do not fit are not timed.
+ */
 export function scratchBytes(pass: ConvPass, g: ConvGeometry, options: ScratchOptions): number {
-  return Math.max(...mayChoose(pass, g).map((algorithm) => scratchBytesBy(algorithm, pass, g, options)));
+  return scratchBytesBy(estimatedBest(pass, g), pass, g, options);
 }

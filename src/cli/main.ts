@@ -56,6 +56,11 @@ async function main(): Promise<number> {
         tell(`fcd: ${error.places.length} lines of ${error.places[0].file} must be corrected.`);
       return error instanceof UsageError ? WRONG_USE : FAILED;
     }
+    // What the system refuses (a disk, a permission) is no fault of the program: its stack would tell nothing.
+    if (error instanceof Error && 'syscall' in error) {
+      tell(`fcd: ${messageOf(error)}.`);
+      return FAILED;
+    }
     tell(`fcd: unexpected: ${messageOf(error)}`);
     if (error instanceof Error && error.stack) tell(error.stack);
     return FAILED;

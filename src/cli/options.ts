@@ -120,6 +120,11 @@ export function modalityOption(): Option {
     .default('FLAIR' satisfies Modality);
 }
 
+/** For commands in which nothing is random: scripts pass the same options to all. */
+export function addUnusedSeedOption(command: Command): Command {
+  return command.option('--seed <n>', 'taken as by fcd train; nothing is random here', wholeNumber(0));
+}
+
 /** Parser of a whole number within limits. */
 export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {

@@ -116,15 +116,26 @@ export function table(header: readonly string[], rows: readonly (readonly string
   return [line(header), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
 }
 
+/** A Ctrl-C can arrive twice, from the terminal and from the process that started this one: within this time it is one. */
+const SAME_PRESS_MS = 500;
+
 /**
  * A signal that aborts on Ctrl-C, SIGTERM or when the terminal is closed: work stops at its next safe point. A second
- * Ctrl-C ends at once.
+ * Ctrl-C ends at once; other signals do not, for whoever ends a session sends several.
  */
 export function stopOnInterrupt(): AbortSignal {
   const controller = new AbortController();
+  let interrupts = 0;
+  let pressed = -Infinity;
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(name, () => {
-      if (controller.signal.aborted) process.exit(130);
+      if (name === 'SIGINT') {
+        const now = performance.now();
+        if (now - pressed > SAME_PRESS_MS) interrupts++;
+        pressed = now;
+        if (interrupts > 1) process.exit(130);
+      }
+      if (controller.signal.aborted) return;
       tell('\nStopping at the next safe point (once more to end at once) ...');
       controller.abort();
     });

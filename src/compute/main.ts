@@ -1,9 +1,17 @@
 import { constants, setPriority } from 'node:os';
+import * as v from 'valibot';
 import { createMessageConnection, IPCMessageReader, IPCMessageWriter } from 'vscode-jsonrpc/node';
 import { messageOf } from '../core/errors';
-import { COMPUTE_BACKGROUND, ENGINE_OPENED, READY } from '../protocol/compute';
+import {
+  COMPUTE_SETTINGS,
+  computeSettingsSchema,
+  ENGINE_OPENED,
+  READY,
+  USUAL_SETTINGS,
+  type ComputeSettings,
+} from '../protocol/compute';
 import { cohort } from './methods/cohort';
-import { engineMessage } from './methods/engine';
+import { engine, engineMessage, engineOptions } from './methods/engine';
 import { explain } from './methods/explain';
 import { header } from './methods/header';
 import { model } from './methods/model';
@@ -26,12 +34,12 @@ if (!process.send) {
   process.exit(2);
 }
 
-const background = process.env[COMPUTE_BACKGROUND] === '1';
-if (background) beLowPriority();
+const settings = settingsGiven();
+if (settings.background) beLowPriority();
 
 const connection = createMessageConnection(new IPCMessageReader(process), new IPCMessageWriter(process));
-const resident = new Resident(background, (report) => {
-  void connection.sendNotification(ENGINE_OPENED, engineMessage(report, background)).catch(() => {});
+const resident = new Resident(engineOptions(settings), (report) => {
+  void connection.sendNotification(ENGINE_OPENED, engineMessage(report, settings)).catch(() => {});
 });
 
 serve(
@@ -41,7 +49,7 @@ serve(
     statistics,
     cohort,
     model,
-    engine: async () => engineMessage(await resident.openEngine(), background),
+    engine: (_params, job) => engine(settings, job, resident),
     predict: (params, job) => predict(params, job, resident),
     explain: (params, job) => explain(params, job, resident),
     shutdown: async () => {
@@ -56,6 +64,11 @@ serve(
 process.once('disconnect', () => process.exit(0));
 connection.listen();
 void connection.sendNotification(READY).catch(() => {});
+
+function settingsGiven(): ComputeSettings {
+  const text = process.env[COMPUTE_SETTINGS];
+  return text === undefined ? USUAL_SETTINGS : v.parse(computeSettingsSchema, JSON.parse(text));
+}
 
 /** Before any thread is started, for on Linux each has a priority of its own and inherits it. */
 function beLowPriority(): void {

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { prepareScan, type PreparedScan } from '../core/cohort/prepared-case';
 import { closeEngine, openEngine } from '../core/engine/choose';
-import type { EngineReport } from '../core/engine/engine';
+import type { EngineOptions, EngineReport } from '../core/engine/engine';
 import { openModel, type OpenedModel } from '../core/inference/open-model';
 import { checkpointPath } from '../core/model/checkpoint';
 import type { NetworkSpec } from '../core/model/spec';
@@ -25,17 +25,16 @@ export class Resident {
   private tail: Promise<unknown> = Promise.resolve();
 
   /**
-   * @param background one thread, for a training run has the machine
    * @param onEngine is told which engine was opened
    */
   constructor(
-    private readonly background: boolean,
+    private readonly options: EngineOptions,
     private readonly onEngine: (report: EngineReport) => void,
   ) {}
 
   /** The engine, which is opened at the first call. */
   async openEngine(): Promise<EngineReport> {
-    this.engine ??= openEngine(this.background ? { threads: 1 } : {}).then((report) => {
+    this.engine ??= openEngine(this.options).then((report) => {
       this.onEngine(report);
       return report;
     });

@@ -19,8 +19,21 @@ export const COMPUTE_ERROR = {
   cancelled: -32800,
 } as const;
 
-/** Environment variable: `1` makes the process take one thread at low priority, for a training run has the machine. */
-export const COMPUTE_BACKGROUND = 'FCD_COMPUTE_BACKGROUND';
+/** How a process computes, for its whole life. */
+export const computeSettingsSchema = v.object({
+  /** One thread at low priority, for a training run has the machine. */
+  background: v.boolean(),
+  /** `auto`, `cpu`, or the name of a kernel module. */
+  engine: v.string(),
+  /** 0: the physical cores. */
+  threads: v.number(),
+});
+export type ComputeSettings = v.InferOutput<typeof computeSettingsSchema>;
+
+/** Environment variable that holds {@link computeSettingsSchema} as JSON. */
+export const COMPUTE_SETTINGS = 'FCD_COMPUTE_SETTINGS';
+
+export const USUAL_SETTINGS: ComputeSettings = { background: false, engine: 'auto', threads: 0 };
 
 /** Parameters on the wire. */
 export function envelope<S extends v.GenericSchema>(params: S) {
@@ -144,7 +157,7 @@ export const engineReportSchema = v.object({
   reason: v.string(),
   /** One thread at low priority, for a training run has the machine. */
   background: v.boolean(),
-  /** What was tested, and how fast it is on one thread (GFLOP/s). */
+  /** What was tested, and how fast it is on one thread (GFLOP/s); every kernel module in the answer to `engine`. */
   selfTest: v.array(
     v.object({ module: v.string(), ok: v.boolean(), gflops: v.number(), detail: v.string() }),
   ),

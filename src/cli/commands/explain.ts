@@ -13,6 +13,7 @@ import {
   addEngineOptions,
   addNetworkOptions,
   addRecipeOptions,
+  addUnusedSeedOption,
   UsageError,
   type EngineFlags,
   type NetworkFlags,
@@ -48,6 +49,7 @@ export function addExplain(fcd: Command): void {
     .option('--raw-out <file>', "also save the map at the layer's own resolution (.safetensors)")
     .option('--json', 'JSON on standard output');
   addInputOptions(command);
+  addUnusedSeedOption(command);
   addNetworkOptions(command);
   addRecipeOptions(command);
   addEngineOptions(command).action(run);
@@ -79,8 +81,8 @@ async function explain(
     explainScan(model, { scan, recipe, name: flags.input }, { layer, method, align, classIndex }),
   );
   const { cam, logit, min, max } = explained;
-  await camToNifti(flags.out, cam, scan.subject);
   if (flags.rawOut !== undefined) await writeCam(flags.rawOut, cam.map, cam.record);
+  await camToNifti(flags.out, cam, scan.subject);
   const { shape } = cam.map;
   if (flags.json) {
     printJson({

@@ -7,6 +7,7 @@ import {
   addEngineOptions,
   addNetworkOptions,
   addRecipeOptions,
+  addUnusedSeedOption,
   type EngineFlags,
   type NetworkFlags,
   type RecipeFlags,
@@ -27,6 +28,7 @@ export function addPredict(fcd: Command): void {
     .requiredOption('--input <scans...>', 'NIfTI files; two channels of one case: T1W,FLAIR')
     .option('--json', 'JSON on standard output; "probability" is that of fcd');
   addInputOptions(command);
+  addUnusedSeedOption(command);
   addNetworkOptions(command);
   addRecipeOptions(command);
   addEngineOptions(command).action(run);

@@ -136,7 +136,6 @@ async function run(
       maps: DEFAULT_MAPS,
       niftis: true,
       signal: stopOnInterrupt(),
-      onNote: tell,
       onAdvice: (sentence) => {
         progress.end();
         tell(sentence);

@@ -78,6 +78,13 @@ export async function openEngine(options: EngineOptions = {}): Promise<EngineRep
   return report;
 }
 
+/** Tests and times every kernel module, whichever is in use. */
+export async function testModules(): Promise<EngineReport['selfTest']> {
+  const trials: Trial[] = [];
+  for (const module of MODULES) trials.push(await tryModule(module));
+  return trials.map(({ module, ok, gflops, detail }) => ({ module, ok, gflops, detail }));
+}
+
 /** Stops the threads and forgets the backend; its tensors cannot be used any more. */
 export async function closeEngine(): Promise<void> {
   const closing = open;

@@ -7,7 +7,7 @@ import {
   readFileSync,
   truncateSync,
 } from 'node:fs';
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import {
@@ -62,7 +62,6 @@ export class RunDirectory {
       throw new InputError(
         `${this.path} holds a run already. Give another --out, or go on with it: fcd train --resume ${this.path}.`,
       );
-    await mkdir(this.path, { recursive: true });
     await writeJson(this.recordPath, record);
   }
 

@@ -16,7 +16,7 @@ export async function openModel(path: string, given: Partial<NetworkSpec>): Prom
   const loaded = await loadNetwork(path, given);
   try {
     requireComplete(loaded);
-    return { ...loaded, remarks: remarksOn(loaded) };
+    return { ...loaded, remarks: remarksOn(loaded, given) };
   } catch (error) {
     loaded.network.dispose();
     throw error;
@@ -30,7 +30,7 @@ export async function examineModel(
 ): Promise<Checkpoint & Pick<OpenedModel, 'remarks'>> {
   const checkpoint = await readCheckpoint(path, given);
   requireComplete(checkpoint);
-  return { ...checkpoint, remarks: remarksOn(checkpoint) };
+  return { ...checkpoint, remarks: remarksOn(checkpoint, given) };
 }
 
 function requireComplete({ path, report }: Checkpoint): void {
@@ -45,12 +45,16 @@ function requireComplete({ path, report }: Checkpoint): void {
     );
 }
 
-function remarksOn({ path, report, stored, meta }: Checkpoint): string[] {
+function remarksOn({ path, report, stored, meta }: Checkpoint, given: Partial<NetworkSpec>): string[] {
   const remarks: string[] = [];
   if (report.prefixStripped.length > 0)
     remarks.push(`${path}: prefix ${report.prefixStripped.join(', ')} taken off the names.`);
   if (report.unexpected.length > 0)
     remarks.push(`${path}: ${report.unexpected.length} tensors are not used: ${some(report.unexpected)}.`);
+  if (!stored && given.axes === undefined)
+    remarks.push(
+      `${path} does not say which voxel axis is its depth: --axes ${meta.spec.axes} is assumed, as is usual for the geometry ${meta.spec.geometry}. Give --axes to be sure.`,
+    );
   for (const key of ['geometry', 'shortcut', 'axes'] as const)
     if (stored && stored[key] !== meta.spec[key])
       remarks.push(

@@ -68,12 +68,12 @@ export interface LoadedNetwork extends Checkpoint {
 
 /**
  * A network from a file or a run directory (its best checkpoint, else its last). Files of ours say what they are; for
- * others `given` must name the architecture.
+ * others `given` must name the architecture. Tensors that the file lacks are 0: the report names them.
  * @throws InputError where nothing fits, the architecture is unknown, or it contradicts what the file says
  */
 export async function loadNetwork(path: string, given: Partial<NetworkSpec>): Promise<LoadedNetwork> {
   const checkpoint = await readCheckpoint(path, given);
-  const network = new Network(checkpoint.meta.spec, 0);
+  const network = new Network(checkpoint.meta.spec, 'zeros');
   try {
     loadInto(network, checkpoint.file);
     return { ...checkpoint, network };

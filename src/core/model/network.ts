@@ -10,10 +10,10 @@ export class Network {
   readonly program: Program;
   readonly weights: NetworkWeights;
 
-  /** Freshly initialised from the seed. */
+  /** Freshly initialised from the seed; `zeros` where a file's values are about to take all places. */
   constructor(
     readonly spec: NetworkSpec,
-    seed: number,
+    seed: number | 'zeros',
   ) {
     this.program = buildProgram(spec, { fused: true });
     this.weights = new NetworkWeights(this.program, seed);

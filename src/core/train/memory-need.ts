@@ -64,5 +64,6 @@ function changes(training: TrainingConfig): { flags: string; config: TrainingCon
 }
 
 function gigabytes(bytes: number): string {
-  return (bytes / 2 ** 30).toFixed(1);
+  const whole = bytes / 2 ** 30;
+  return whole.toFixed(whole < 1 ? 2 : 1);
 }

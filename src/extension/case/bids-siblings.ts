@@ -23,3 +23,31 @@ export function siblingOf(name: string, folder: readonly string[], contrast: Con
     return match?.[1] === visit && match[3] === contrast;
   });
 }
+
+/**
+ * Where the brain mask of a BIDS scan lies, as the library looks for it: the folder `derivatives/masks/<subject>[/<ses>]/anat`
+ * of the data set, and in it the subject's `*_desc-brain_mask.nii[.gz]` that is in no template's space.
+ *
+ * @param parts the scan's path, split at its separators.
+ */
+export function brainMaskFolder(parts: readonly string[]): readonly string[] | undefined {
+  const anat = parts.length - 2;
+  if (anat < 1 || parts[anat] !== 'anat') return undefined;
+  const subject = /^ses-/.test(parts[anat - 1]) ? anat - 2 : anat - 1;
+  if (!/^sub-/.test(parts[subject] ?? '')) return undefined;
+  return [...parts.slice(0, subject), 'derivatives', 'masks', ...parts.slice(subject, anat + 1)];
+}
+
+/** The brain mask among the names of that folder. */
+export function brainMaskIn(name: string, folder: readonly string[]): string | undefined {
+  const visit = SCAN.exec(name)?.[1];
+  if (visit === undefined) return undefined;
+  return [...folder]
+    .sort()
+    .find(
+      (other) =>
+        other.startsWith(`${visit}_`) &&
+        /_desc-brain(_.*)?_mask\.nii(\.gz)?$/.test(other) &&
+        !other.includes('_space-'),
+    );
+}

@@ -11,7 +11,7 @@ import { isFile, planCase } from '../volume/case-plan';
 import type { VolumeEditor } from '../volume/volume-editor';
 import type { VolumePanel } from '../volume/volume-panel';
 import { workspaceRoots } from '../volume/workspace-maps';
-import { imagesFor } from './case-images';
+import { brainMaskOf, imagesFor } from './case-images';
 import { chooseModel } from './choose-model';
 import { chooseScan } from './choose-scan';
 import { mapName } from './map-place';
@@ -54,7 +54,7 @@ export class CaseCommands implements vscode.Disposable {
     const prediction = await working(`${title}: ${path.basename(images[0])}`, (token, onProgress) =>
       this.compute.request(
         'predict',
-        { model, images: [...images], ...(args.brain ? { brain: args.brain } : {}) },
+        { model, images: [...images], ...(chosen.brain ? { brain: chosen.brain } : {}) },
         { token, onProgress },
       ),
     );
@@ -100,7 +100,7 @@ export class CaseCommands implements vscode.Disposable {
           out,
           ...(of === 'predicted' ? {} : { class: of }),
           ...(roi ? { roi } : {}),
-          ...(args.brain ? { brain: args.brain } : {}),
+          ...(chosen.brain ? { brain: chosen.brain } : {}),
         },
         { token, onProgress },
       ),
@@ -131,6 +131,7 @@ export class CaseCommands implements vscode.Disposable {
     | {
         readonly images: readonly string[];
         readonly roi: string | null;
+        readonly brain: string | null;
         readonly model: string;
         readonly listing: ModelListing;
         readonly remarks: readonly string[];
@@ -145,7 +146,8 @@ export class CaseCommands implements vscode.Disposable {
     if (model === undefined) return undefined;
     const listing = await this.compute.request('model', { model });
     const { images, remarks } = await imagesFor(listing, image, args.secondImage);
-    return { images, model, listing, remarks, roi: await this.roiOf(args, image, active) };
+    const brain = args.brain === undefined ? await brainMaskOf(images[0]) : args.brain;
+    return { images, model, listing, remarks, brain, roi: await this.roiOf(args, image, active) };
   }
 
   private async roiOf(

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import * as path from 'node:path';
 import type { ModelListing } from '../../protocol/compute';
-import { contrastOf, siblingOf, type Contrast } from './bids-siblings';
+import { brainMaskFolder, brainMaskIn, contrastOf, siblingOf, type Contrast } from './bids-siblings';
 
 /** The images that go into a network, in its order; the first one's grid is the map's. */
 export interface CaseImages {
@@ -44,4 +44,13 @@ export async function imagesFor(
         ]
       : [],
   };
+}
+
+/** The brain mask that the scan's cohort has of it, so that it is prepared as in training; null where there is none. */
+export async function brainMaskOf(image: string): Promise<string | null> {
+  const parts = brainMaskFolder(image.split(path.sep));
+  if (!parts) return null;
+  const folder = parts.join(path.sep);
+  const mask = brainMaskIn(path.basename(image), await readdir(folder).catch(() => []));
+  return mask === undefined ? null : path.join(folder, mask);
 }

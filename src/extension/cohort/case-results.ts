@@ -61,7 +61,7 @@ export async function readResults(runs: readonly RunSnapshot[]): Promise<CohortR
     for (const result of await resultsOf(run)) byParticipant.set(result.participantId, result);
   return {
     from: experimentOf(first.path) ?? first.path,
-    title: first.record.name,
+    title: first.record.name.replace(/,? fold \d+ of \d+$/, ''),
     modality: first.record.modality,
     finished: runs.length,
     folds: experimentOf(first.path) === undefined ? 1 : first.record.fold.count,

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import * as vscode from 'vscode';
 import type { CohortListing } from '../../protocol/compute';
 
@@ -31,6 +32,29 @@ export class CohortDiagnostics implements vscode.Disposable {
       uris.push(uri);
     }
     this.shown.set(path, uris);
+  }
+
+  /** A table that cannot be read as a cohort: its faulty lines, as the sentence names them. */
+  showFault(path: string, message: string): void {
+    this.clear(path);
+    const table = /\.(tsv|csv)$/i.test(path) ? path : join(path, 'participants.tsv');
+    if (!message.includes(table)) return;
+    const lines = [...message.matchAll(/\bline (\d+): ([^\n]+)/g)].map(([, line, what]) => ({
+      at: Number(line) - 1,
+      what,
+    }));
+    const faults = lines.length > 0 ? lines : [{ at: 0, what: message }];
+    const uri = vscode.Uri.file(table);
+    this.collection.set(
+      uri,
+      faults.map(({ at, what }) => {
+        const range = new vscode.Range(at, 0, at, Number.MAX_SAFE_INTEGER);
+        const diagnostic = new vscode.Diagnostic(range, what, vscode.DiagnosticSeverity.Error);
+        diagnostic.source = 'fcd';
+        return diagnostic;
+      }),
+    );
+    this.shown.set(path, [uri]);
   }
 
   /** Forgets cohorts that are not there any more. */

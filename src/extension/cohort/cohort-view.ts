@@ -17,11 +17,20 @@ interface ShownCohort {
 }
 
 export type CohortNode =
-  | { readonly kind: 'cohort'; readonly path: string; readonly only: boolean }
+  | {
+      readonly kind: 'cohort';
+      readonly path: string;
+      readonly only: boolean;
+      /** Its row tells what is in it before it is unfolded. */
+      readonly read: boolean;
+    }
   | { readonly kind: 'findings'; readonly listing: CohortListing }
   | { readonly kind: 'finding'; readonly finding: CohortListing['findings'][number]; readonly at: number }
   | { readonly kind: 'subject'; readonly subject: Subject; readonly cohort: ShownCohort }
   | { readonly kind: 'fault'; readonly message: string };
+
+/** Large cohorts on slow disks take their time: where there are many, only those that are unfolded are read. */
+const MOST_READ_AT_ONCE = 6;
 
 /** The Cohort view: who is in the cohorts of the workspace, and what the newest finished run says about them. */
 export class CohortView implements vscode.TreeDataProvider<CohortNode>, vscode.Disposable {
@@ -80,15 +89,15 @@ export class CohortView implements vscode.TreeDataProvider<CohortNode>, vscode.D
       const subjects = listing.subjects.map((subject) => ({ kind: 'subject' as const, subject, cohort }));
       return listing.findings.length > 0 ? [{ kind: 'findings', listing }, ...subjects] : subjects;
     } catch (error) {
-      this.listings.delete(node.path);
-      return [{ kind: 'fault', message: error instanceof Error ? error.message : String(error) }];
+      const message = error instanceof Error ? error.message : String(error);
+      return message.split('\n').map((line) => ({ kind: 'fault', message: line.trim() }));
     }
   }
 
   getTreeItem(node: CohortNode): vscode.TreeItem | Promise<vscode.TreeItem> {
     switch (node.kind) {
       case 'cohort':
-        return this.cohortItem(node.path, node.only);
+        return this.cohortItem(node);
       case 'findings':
         return findingsItem(node.listing);
       case 'finding':
@@ -109,7 +118,8 @@ export class CohortView implements vscode.TreeDataProvider<CohortNode>, vscode.D
     if (!vscode.workspace.isTrusted) return [];
     const paths = await this.catalog.find();
     this.diagnostics.keepOnly(paths);
-    return paths.map((path) => ({ kind: 'cohort', path, only: paths.length === 1 }));
+    const read = paths.length <= MOST_READ_AT_ONCE;
+    return paths.map((path) => ({ kind: 'cohort', path, only: paths.length === 1, read }));
   }
 
   private listing(path: string): Promise<CohortListing> {
@@ -125,7 +135,11 @@ export class CohortView implements vscode.TreeDataProvider<CohortNode>, vscode.D
     return readResults(newestFinished(this.runs.runs, (of) => same.has(of)));
   }
 
-  private async cohortItem(path: string, only: boolean): Promise<vscode.TreeItem> {
+  private async cohortItem({
+    path,
+    only,
+    read,
+  }: Extract<CohortNode, { kind: 'cohort' }>): Promise<vscode.TreeItem> {
     const item = new vscode.TreeItem(
       vscode.workspace.asRelativePath(path, false),
       only ? vscode.TreeItemCollapsibleState.Expanded : vscode.TreeItemCollapsibleState.Collapsed,
@@ -135,8 +149,7 @@ export class CohortView implements vscode.TreeDataProvider<CohortNode>, vscode.D
     item.contextValue = 'cohort';
     item.tooltip = path;
     try {
-      // A cohort that is closed is not read: large ones on slow disks take their time.
-      if (!only && !this.listings.has(path)) return item;
+      if (!read && !this.listings.has(path)) return item;
       const listing = await this.listing(path);
       const results = await this.results(listing);
       item.description = countsOf(listing);
@@ -152,8 +165,12 @@ export class CohortView implements vscode.TreeDataProvider<CohortNode>, vscode.D
         ],
       ]);
     } catch (error) {
-      this.listings.delete(path);
-      item.description = error instanceof Error ? error.message : String(error);
+      const message = error instanceof Error ? error.message : String(error);
+      this.diagnostics.showFault(path, message);
+      // A sentence that lists lines names the file first, which is this row.
+      const [first, second] = message.split('\n');
+      item.description = (second ?? first).trim().replace(`${path}, `, '').replace(`${path} `, '');
+      item.tooltip = message;
       item.iconPath = new vscode.ThemeIcon('error', new vscode.ThemeColor('charts.red'));
     }
     return item;

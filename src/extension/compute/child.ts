@@ -11,11 +11,12 @@ import {
   type MessageConnection,
 } from 'vscode-jsonrpc/node';
 import {
-  COMPUTE_BACKGROUND,
+  COMPUTE_SETTINGS,
   ENGINE_OPENED,
   engineReportSchema,
   progressSchema,
   READY,
+  type ComputeSettings,
   type EngineReportMessage,
   type Progress,
 } from '../../protocol/compute';
@@ -25,8 +26,7 @@ export interface Launch {
   /** dist/compute/main.js */
   readonly main: string;
   readonly runtime: Runtime;
-  /** One thread at low priority. */
-  readonly background: boolean;
+  readonly settings: ComputeSettings;
 }
 
 export interface ChildListener {
@@ -55,12 +55,12 @@ export class ComputeChild {
   /** Resolves when the process has ended, however; never rejects. */
   readonly ended: Promise<Ending>;
 
-  constructor({ main, runtime, background }: Launch, listener: ChildListener) {
+  constructor({ main, runtime, settings }: Launch, listener: ChildListener) {
     // execArgv: the extension host's own flags (a debugger's port) are not for the child.
     const options: ForkOptions & { readonly windowsHide: boolean } = {
       execPath: runtime.path,
       execArgv: [...runtime.args],
-      env: environment(runtime, background),
+      env: environment(runtime, settings),
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       serialization: 'json',
       windowsHide: true,
@@ -146,11 +146,8 @@ export class ComputeChild {
 }
 
 /** The host's environment without what would attach a debugger to the child or make it another program. */
-function environment(runtime: Runtime, background: boolean): NodeJS.ProcessEnv {
+function environment(runtime: Runtime, settings: ComputeSettings): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env };
-  for (const name of ['NODE_OPTIONS', 'VSCODE_INSPECTOR_OPTIONS', 'ELECTRON_RUN_AS_NODE', COMPUTE_BACKGROUND])
-    delete env[name];
-  Object.assign(env, runtime.env);
-  if (background) env[COMPUTE_BACKGROUND] = '1';
-  return env;
+  for (const name of ['NODE_OPTIONS', 'VSCODE_INSPECTOR_OPTIONS', 'ELECTRON_RUN_AS_NODE']) delete env[name];
+  return { ...env, ...runtime.env, [COMPUTE_SETTINGS]: JSON.stringify(settings) };
 }

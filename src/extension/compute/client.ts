@@ -15,6 +15,7 @@ import { ComputeSupervisor } from './supervisor';
 export class ComputeClient implements Compute, vscode.Disposable {
   private readonly supervisor: ComputeSupervisor;
   private readonly activities = new vscode.EventEmitter<Activity>();
+  private readonly configuration: vscode.Disposable;
   private readonly engines = new vscode.EventEmitter<EngineReportMessage>();
   readonly onActivity = this.activities.event;
   readonly onEngine = this.engines.event;
@@ -25,6 +26,12 @@ export class ComputeClient implements Compute, vscode.Disposable {
       main: join(extensionRoot, 'dist', 'compute', 'main.js'),
       runtime: () => runtimes.runtimeFor(),
       log,
+    });
+    this.readSettings();
+    this.configuration = vscode.workspace.onDidChangeConfiguration((change) => {
+      if (change.affectsConfiguration('fcd.engine') || change.affectsConfiguration('fcd.threads'))
+        this.readSettings();
+      if (change.affectsConfiguration('fcd.node.path')) this.supervisor.renew('on another Node.js');
     });
     this.supervisor.onActivity((activity) => this.activities.fire(activity));
     this.supervisor.onEngine((engine) => this.engines.fire(engine));
@@ -44,7 +51,7 @@ export class ComputeClient implements Compute, vscode.Disposable {
   }
 
   setBackground(background: boolean): void {
-    this.supervisor.setBackground(background);
+    this.supervisor.change({ background });
   }
 
   async request<M extends ComputeMethod>(
@@ -71,8 +78,17 @@ export class ComputeClient implements Compute, vscode.Disposable {
   }
 
   dispose(): void {
+    this.configuration.dispose();
     this.supervisor.dispose();
     this.activities.dispose();
     this.engines.dispose();
+  }
+
+  private readSettings(): void {
+    const settings = vscode.workspace.getConfiguration('fcd');
+    this.supervisor.change({
+      engine: settings.get<string>('engine', 'auto'),
+      threads: settings.get<number>('threads', 0),
+    });
   }
 }

@@ -3,9 +3,11 @@ import { CancellationTokenSource, Emitter, ResponseError, type Event } from 'vsc
 import {
   COMPUTE,
   COMPUTE_ERROR,
+  USUAL_SETTINGS,
   type ComputeMethod,
   type ComputeParams,
   type ComputeResult,
+  type ComputeSettings,
   type EngineReportMessage,
   type Progress,
 } from '../../protocol/compute';
@@ -76,8 +78,9 @@ export class ComputeSupervisor {
   private readonly pending = new Set<Pending>();
   /** Processes that were ended on purpose, and why. */
   private readonly sentAway = new WeakMap<ComputeChild, string>();
-  private background = false;
-  private stale = false;
+  private settings: ComputeSettings = USUAL_SETTINGS;
+  /** Why the present process is to make way for another as soon as it is idle. */
+  private stale?: string;
   private crashed?: string;
   private disposed = false;
   private readonly closing = new AbortController();
@@ -135,11 +138,21 @@ export class ComputeSupervisor {
     }
   }
 
-  /** One thread at low priority from now on, or not any more: a process of the other kind rests when it is idle. */
-  setBackground(background: boolean): void {
-    if (background === this.background) return;
-    this.background = background;
-    this.stale = this.child !== undefined || this.starting !== undefined;
+  /** How to compute from now on. A process with other settings makes way for another when it is idle. */
+  change(part: Partial<ComputeSettings>): void {
+    const settings = { ...this.settings, ...part };
+    const { background, engine, threads } = settings;
+    const { settings: before } = this;
+    if (background === before.background && engine === before.engine && threads === before.threads) return;
+    this.settings = settings;
+    const pace = background ? 'in the background' : 'at full speed';
+    this.renew(background === before.background ? 'with other settings' : pace);
+  }
+
+  /** Has the process make way for another when it is idle. @param how the other one goes on */
+  renew(how: string): void {
+    if (this.child === undefined && this.starting === undefined) return;
+    this.stale = `ended to go on ${how}`;
     this.restWhenStale();
   }
 
@@ -266,12 +279,12 @@ export class ComputeSupervisor {
 
   private async start(): Promise<ComputeChild> {
     const { main, log } = this.options;
+    this.stale = undefined;
     const runtime = await this.options.runtime();
     if (this.disposed) throw new ComputeError('refused', 'FCD Lens has been closed.');
-    const background = this.background;
-    this.stale = false;
+    const { settings } = this;
     const child = new ComputeChild(
-      { main, runtime, background },
+      { main, runtime, settings },
       {
         onLine: (line) => log.warn(`#${child.pid ?? '?'} ${line}`),
         onEngine: (report) => {
@@ -281,7 +294,7 @@ export class ComputeSupervisor {
         },
       },
     );
-    const mode = background ? ', in the background' : '';
+    const mode = settings.background ? ', in the background' : '';
     log.info(`#${child.pid ?? '?'} compute process on Node.js ${runtime.version}${mode}`);
     this.child = child;
     this.crashed = undefined;
@@ -313,10 +326,10 @@ export class ComputeSupervisor {
   }
 
   private restWhenStale(): void {
-    if (!this.stale || this.pending.size > 0 || !this.child) return;
-    this.stale = false;
-    const child = this.child;
-    this.sentAway.set(child, `ended to go on ${this.background ? 'in the background' : 'at full speed'}`);
+    const { stale, child } = this;
+    if (stale === undefined || this.pending.size > 0 || !child) return;
+    this.stale = undefined;
+    this.sentAway.set(child, stale);
     this.forget();
     const timer = setTimeout(() => child.kill(), REST_MS);
     void child.ended.then(() => clearTimeout(timer));

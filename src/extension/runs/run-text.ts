@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { MetricRecord } from '../../protocol/results';
 import type { RunSnapshot } from './follow-run';
 import type { ExperimentGroup } from './run-groups';
@@ -8,6 +9,11 @@ export function duration(seconds: number): string {
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.round(whole / 60)} min`;
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+/** The name of a run, short enough for a narrow view: `resnet18 FLAIR 1/5`. */
+export function runLabel({ record, path }: RunSnapshot): string {
+  return record?.name.replace(/,? fold (\d+) of (\d+)$/, ' $1/$2') ?? basename(path);
 }
 
 /** What stands behind the name of a run: the least that tells how it goes. */
@@ -95,7 +101,10 @@ export function runFacts(run: RunSnapshot): (readonly [name: string, value: stri
   const { record, progress, process, life } = run;
   const facts: (readonly [string, string | undefined])[] = [
     ['State', stateText(run)],
-    ['Epoch', progress.epochs === null ? undefined : epochText(run)],
+    [
+      'Epoch',
+      progress.epochs === null ? undefined : epochText(run).replace('epoch ', '').replace('/', ' of '),
+    ],
     ['Loss of the last step', number(progress.loss)],
     ['Mean loss of the last epoch', number(progress.epochLoss)],
     ['Validation loss', number(progress.validationLoss)],
@@ -122,7 +131,7 @@ export function runFacts(run: RunSnapshot): (readonly [name: string, value: stri
     [
       'Network',
       record &&
-        `${record.network.arch}, ${record.network.geometry}, width ${record.network.width}, shortcut ${record.network.shortcut}`,
+        `${record.network.arch}, ${record.network.geometry}, ${widthText(record.network.width)}, shortcut ${record.network.shortcut}`,
     ],
     ['Modality', record?.modality],
     [
@@ -151,6 +160,11 @@ export function runFacts(run: RunSnapshot): (readonly [name: string, value: stri
     ['Folder', run.path],
   ];
   return facts.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]));
+}
+
+/** `all channels`, `1/4 of the channels`. */
+function widthText(width: number): string {
+  return width === 1 ? 'all channels' : `1/${Math.round(1 / width)} of the channels`;
 }
 
 function stateText({ state, progress, life }: RunSnapshot): string {

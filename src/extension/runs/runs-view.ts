@@ -3,7 +3,7 @@ import { factsTable } from './facts-table';
 import type { Work } from '../tasks/task-runner';
 import type { RunSnapshot } from './follow-run';
 import { experimentOf, underWay, type ExperimentGroup } from './run-groups';
-import { experimentDescription, runDescription, runFacts } from './run-text';
+import { experimentDescription, runDescription, runFacts, runLabel } from './run-text';
 import type { Runs } from './runs';
 import type { RunState } from './run-state';
 
@@ -88,7 +88,8 @@ function runItem(run: RunSnapshot): vscode.TreeItem {
   const { record, state, path, hasReport, outcome } = run;
   const inExperiment = experimentOf(path) !== undefined;
   const name = record?.name ?? path;
-  const label = inExperiment && record ? `Fold ${record.fold.index + 1} of ${record.fold.count}` : name;
+  const label =
+    inExperiment && record ? `Fold ${record.fold.index + 1} of ${record.fold.count}` : runLabel(run);
   const item = new vscode.TreeItem(label);
   item.id = path;
   item.description = runDescription(run);
@@ -157,6 +158,6 @@ function iconOf(state: RunState): vscode.ThemeIcon {
     case 'failed':
       return new vscode.ThemeIcon('error', new vscode.ThemeColor('charts.red'));
     case 'lost':
-      return new vscode.ThemeIcon('debug-disconnect', new vscode.ThemeColor('charts.orange'));
+      return new vscode.ThemeIcon('debug-disconnect', new vscode.ThemeColor('list.warningForeground'));
   }
 }

@@ -133,12 +133,10 @@ export class TaskRunner implements vscode.Disposable {
       name,
       target,
       stop: () => {
-        write('\nStopping at the next step ...\n');
         process.stop();
       },
     };
     this.works.set(work, process);
-    this.log.info(`#${process.pid ?? '?'} fcd ${args.map(quoted).join(' ')} started in ${cwd} with ${path}`);
     this.changed.fire();
     return work;
   }

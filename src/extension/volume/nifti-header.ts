@@ -218,8 +218,10 @@ function place(
   }
   const scale = MILLIMETRES[fields.units] ?? 1;
   const affine = [...rows.map((x) => x * scale), 0, 0, 0, 1];
+  const box = [0, 1, 2].map((axis) => Math.hypot(affine[axis], affine[4 + axis], affine[8 + axis]));
   const volume = Math.abs(determinant(affine));
-  if (!(volume > 1e-12))
+  // The axes do not span space: the voxel's volume is below a millionth of its box's.
+  if (!(affine.every(Number.isFinite) && volume > 1e-6 * box[0] * box[1] * box[2] && volume < Infinity))
     throw new Unshowable(
       `${name} cannot be placed in space: the affine from its ${affineFrom} is singular or no number. Correct the header with the tool that wrote it.`,
     );

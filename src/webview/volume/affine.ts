@@ -28,3 +28,12 @@ export function inverse(m: Matrix): number[] {
   const back = (row: number) => -(r[3 * row] * m[3] + r[3 * row + 1] * m[7] + r[3 * row + 2] * m[11]);
   return [r[0], r[1], r[2], back(0), r[3], r[4], r[5], back(1), r[6], r[7], r[8], back(2), 0, 0, 0, 1];
 }
+
+/** The anatomical letter of a direction in RAS mm; of an oblique one, of its largest part. */
+export function directionLetter(direction: readonly number[]): string {
+  const axis = [0, 1, 2].reduce(
+    (most, n) => (Math.abs(direction[n]) > Math.abs(direction[most]) ? n : most),
+    0,
+  );
+  return ['LR', 'PA', 'IS'][axis][direction[axis] < 0 ? 0 : 1];
+}

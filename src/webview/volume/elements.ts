@@ -27,9 +27,10 @@ export function button(text: string, title: string, press: () => void): HTMLButt
   return element('button', { text, title, attributes: { type: 'button' }, on: { click: press } });
 }
 
-/** A slider with its name before and its value behind it. */
+/** A slider with its name before and its value behind it; `label` tells it from others of its name. */
 export function slider(
   name: string,
+  label: string,
   range: {
     readonly min: number;
     readonly max: number;
@@ -46,7 +47,7 @@ export function slider(
       min: String(range.min),
       max: String(range.max),
       step: String(range.step),
-      'aria-label': name,
+      'aria-label': label,
       'aria-valuetext': say(range.value),
     },
   });

@@ -25,25 +25,43 @@ export async function fetchVolume(
       `${file.name} could not be read (${response.status} ${response.statusText}). Is it still there?`,
     );
   const target = allocate(file);
-  const chunks: Uint8Array<ArrayBuffer>[] = [];
-  let gzip = false;
   let arrived = 0;
-  const source = response.body.pipeThrough(
+  const counted = response.body.pipeThrough(
     new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
       transform(chunk, controller) {
-        if (gzip) chunks.push(chunk);
         arrived += chunk.length;
         arriving(arrived, file.fileBytes);
         controller.enqueue(chunk);
       },
     }),
   );
+  const { stream, gzip } = await lookAtStart(counted, file.name);
+  let filled = 0;
+  try {
+    filled = await fill(target, gzip ? stream.pipeThrough(new DecompressionStream('gzip')) : stream);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!gzip) throw error;
+    // The browser's inflater refuses gzip files of several members (bgzip writes them), which ours reads.
+    const again = await fetch(file.uri, { signal });
+    filled = inflateMembers(target, new Uint8Array(await again.arrayBuffer()), file.name, error);
+  }
+  if (filled < target.length)
+    throw new Error(
+      `${file.name} is cut off: it has ${filled} of the ${target.length} bytes that its header asks for. Copy or download it again.`,
+    );
+  return target;
+}
+
+/** Whether it is a gzip file, by its first bytes; the stream still begins with them. */
+async function lookAtStart(
+  source: ReadableStream<Uint8Array<ArrayBuffer>>,
+  name: string,
+): Promise<{ stream: ReadableStream<Uint8Array<ArrayBuffer>>; gzip: boolean }> {
   const reader = source.getReader();
   const first = await reader.read();
-  if (first.done) throw new Error(`${file.name} is empty. Copy or download it again.`);
-  gzip = first.value[0] === 0x1f && first.value[1] === 0x8b;
-  if (gzip) chunks.push(first.value);
-  const rest = new ReadableStream<Uint8Array<ArrayBuffer>>({
+  if (first.done) throw new Error(`${name} is empty. Copy or download it again.`);
+  const stream = new ReadableStream<Uint8Array<ArrayBuffer>>({
     start: (controller) => controller.enqueue(first.value),
     pull: async (controller) => {
       const next = await reader.read();
@@ -52,19 +70,7 @@ export async function fetchVolume(
     },
     cancel: (reason) => reader.cancel(reason),
   });
-  let filled = 0;
-  try {
-    filled = await fill(target, gzip ? rest.pipeThrough(new DecompressionStream('gzip')) : rest);
-  } catch (error) {
-    signal.throwIfAborted();
-    // The browser's inflater refuses gzip files of several members (bgzip writes them), which ours reads.
-    filled = inflateMembers(target, chunks, file.name, error);
-  }
-  if (filled < target.length)
-    throw new Error(
-      `${file.name} is cut off: it has ${filled} of the ${target.length} bytes that its header asks for. Copy or download it again.`,
-    );
-  return target;
+  return { stream, gzip: first.value[0] === 0x1f && first.value[1] === 0x8b };
 }
 
 function allocate(file: ShownFile): Uint8Array<ArrayBuffer> {
@@ -94,7 +100,7 @@ async function fill(target: Uint8Array, stream: ReadableStream<Uint8Array>): Pro
 
 function inflateMembers(
   target: Uint8Array,
-  chunks: readonly Uint8Array<ArrayBuffer>[],
+  file: Uint8Array<ArrayBuffer>,
   name: string,
   first: unknown,
 ): number {
@@ -105,7 +111,7 @@ function inflateMembers(
     filled += part.length;
   });
   try {
-    chunks.forEach((chunk, n) => gunzip.push(chunk, n === chunks.length - 1));
+    gunzip.push(file, true);
   } catch {
     if (filled < target.length)
       throw new Error(

@@ -1,9 +1,9 @@
-/** Values for people: whole numbers whole, others with five significant digits. */
+/** Values for people: whole numbers whole, others with six significant digits. */
 export function valueText(value: number | null | undefined): string {
   if (value === null || value === undefined) return 'outside';
   if (!Number.isFinite(value)) return String(value);
   if (Number.isInteger(value) && Math.abs(value) < 1e9) return String(value);
-  return shortNumber(value, 5);
+  return shortNumber(value, 6);
 }
 
 /** Significant digits without an exponent where that is readable. */

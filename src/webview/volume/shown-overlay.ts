@@ -7,9 +7,12 @@ import { extentOf, middleOf, peakOf, type Extent, type Voxels } from './voxels';
 /** Red as in the report's figures; the line's colour and the fill's. */
 export const MASK_COLOUR = [255, 64, 64] as const;
 
-/** Cover of a filled mask, and of an outlined one (which the render needs, for it has no lines). */
+/**
+ * Cover of a filled mask, and of an outlined one: what lies inside the line keeps its grey and its heat on a slice,
+ * while the render, which adds up along its rays and has no lines, still shows where the lesion is.
+ */
 const FILLED = 0.5;
-const TINTED = 0.14;
+const OUTLINED = 0.03;
 
 /** An overlay with its values and how it is drawn. */
 export class ShownOverlay {
@@ -52,7 +55,9 @@ export class ShownOverlay {
       threshold: this.threshold,
       max: this.extent.max > 0 ? this.extent.max : 0,
       table:
-        this.kind === 'heat' ? heatTable() : flatTable(MASK_COLOUR, this.style === 'fill' ? FILLED : TINTED),
+        this.kind === 'heat'
+          ? heatTable()
+          : flatTable(MASK_COLOUR, this.style === 'fill' ? FILLED : OUTLINED),
     };
     return this.drawnColouring;
   }

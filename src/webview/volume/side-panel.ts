@@ -22,6 +22,8 @@ export interface PanelIntents {
 export interface PanelContents {
   readonly scene: Scene;
   readonly overlays: readonly ShownOverlay[];
+  /** Why an overlay of the scene is not among them. */
+  readonly remarks: readonly string[];
   readonly volume: number;
   readonly window: readonly [number, number];
 }
@@ -45,11 +47,20 @@ export class SidePanel {
         this.scan(contents),
         ...overlays.map((overlay) => this.overlay(overlay, scene)),
         this.actions(scene),
-        ...scene.remarks.map((remark) => element('p', { class: 'remark', text: remark })),
+        ...[...scene.remarks, ...contents.remarks].map((remark) =>
+          element('p', { class: 'remark', text: remark }),
+        ),
       ].filter((part) => part !== undefined),
     );
     // Whoever works with the keyboard stays where they were.
     if (focused) this.host.querySelector<HTMLElement>(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  /** The threshold was moved: bar and extent follow it, while the slider stays under the pointer. */
+  showThreshold(overlay: ShownOverlay): void {
+    const section = this.host.querySelector(`section[data-kind="${overlay.kind}"]`);
+    section?.querySelector('.bar')?.replaceWith(barOf(overlay));
+    if (overlay.kind === 'mask') section?.querySelector('.extent')?.replaceWith(extentOf(overlay));
   }
 
   /** The window was changed by dragging in the slices. */
@@ -124,6 +135,7 @@ export class SidePanel {
       header.volumes > 1
         ? slider(
             'Volume',
+            'Volume of the 4D scan',
             { min: 0, max: header.volumes - 1, step: 1, value: volume },
             (value) => `${value} of 0–${header.volumes - 1}`,
             this.intents.setVolume,
@@ -142,7 +154,7 @@ export class SidePanel {
     close.setAttribute('aria-label', `Take ${file.name} off`);
     return element(
       'section',
-      { attributes: { 'aria-label': title } },
+      { attributes: { 'aria-label': title, 'data-kind': kind } },
       element(
         'h2',
         {},
@@ -155,7 +167,7 @@ export class SidePanel {
         close,
       ),
       element('p', { class: 'file', text: file.name, title: `${file.path} (${origin})` }),
-      mask ? this.maskFacts(overlay) : undefined,
+      mask ? extentOf(overlay) : undefined,
       provenance
         ? facts([
             provenance.run === null ? undefined : ['Run', provenance.run],
@@ -178,13 +190,7 @@ export class SidePanel {
         element('p', { class: 'remark', text: meaning }),
       ),
       ...this.emptiness(overlay),
-      extent.max > 0
-        ? colourBar({
-            ...colouring,
-            table: mask ? flatTable(MASK_COLOUR, 1) : colouring.table,
-            label: mask ? 'mask value' : (provenance?.method ?? 'value in file units'),
-          })
-        : undefined,
+      extent.max > 0 ? barOf(overlay) : undefined,
       !mask && extent.min < 0
         ? element('p', {
             class: 'remark',
@@ -193,6 +199,7 @@ export class SidePanel {
         : undefined,
       slider(
         'Opacity',
+        `Opacity of the ${title.toLowerCase()}`,
         { min: 0, max: 1, step: 0.05, value: overlay.opacity },
         (value) => `${Math.round(100 * value)} %`,
         (value) => this.intents.setOpacity(overlay, value),
@@ -200,17 +207,13 @@ export class SidePanel {
       extent.max > 0
         ? slider(
             'Threshold',
+            `Threshold of the ${title.toLowerCase()}`,
             { min: 0, max: extent.max, step: 'any', value: colouring.threshold },
             (value) => `> ${shortNumber(value)}`,
             (value) => this.intents.setThreshold(overlay, value),
           )
         : undefined,
     );
-  }
-
-  private maskFacts({ voxels, above }: ShownOverlay): HTMLElement {
-    const [x, y, z] = voxels.header.spacingMm;
-    return facts([['Extent', `${above} voxels, ${shortNumber((above * x * y * z) / 1000)} ml`]]);
   }
 
   private emptiness({ extent, of }: ShownOverlay): HTMLElement[] {
@@ -248,4 +251,20 @@ export class SidePanel {
       }),
     );
   }
+}
+
+function barOf({ colouring, kind, of }: ShownOverlay): HTMLElement {
+  return colourBar({
+    ...colouring,
+    table: kind === 'mask' ? flatTable(MASK_COLOUR, 1) : colouring.table,
+    label: kind === 'mask' ? 'mask value' : `${of.provenance?.method ?? 'value'}, in file units`,
+  });
+}
+
+/** How large what is drawn of a mask is. */
+function extentOf({ voxels, above }: ShownOverlay): HTMLElement {
+  const [x, y, z] = voxels.header.spacingMm;
+  const list = facts([['Extent', `${above} voxels, ${shortNumber((above * x * y * z) / 1000)} ml`]]);
+  list.className = 'extent';
+  return list;
 }

@@ -1,6 +1,6 @@
 import { Niivue, NVImage, SLICE_TYPE, SHOW_RENDER } from '@niivue/niivue';
 import type { Snapshot, ViewerSettings } from '../../protocol/viewer';
-import { apply, type Point } from './affine';
+import { apply, directionLetter, type Point } from './affine';
 import { contour } from './contour';
 import { overlayFile, paint, scanFile, type Colouring } from './drawable';
 import { maskField, pixelOn, pointOn, sampleMask, type MaskField, type Plane } from './mask-field';
@@ -78,12 +78,10 @@ export class SliceCanvas {
       crosshairWidth: 0.7,
       crosshairWidthUnit: 'mm',
       crosshairGap: 6,
-      fontColor: [0.93, 0.93, 0.93, 1],
       isRadiologicalConvention: settings.convention === 'radiological',
       // As in the report's figures: the nose to the left.
       sagittalNoseLeft: true,
-      isOrientationTextVisible: true,
-      showAllOrientationMarkers: true,
+      isOrientationTextVisible: false, // drawLabels draws them, where the crosshair does not strike them out
       multiplanarShowRender: SHOW_RENDER.ALWAYS,
       multiplanarPadPixels: 4,
       sliceType: SLICE_TYPE.MULTIPLANAR,
@@ -340,10 +338,15 @@ export class SliceCanvas {
     const context = lines.getContext('2d');
     if (!context) return;
     context.clearRect(0, 0, lines.width, lines.height);
-    const outlined = this.overlays.filter(({ outline, opacity }) => outline !== null && opacity > 0);
-    if (outlined.length === 0 || !this.scan) return;
+    if (!this.scan) return;
     const tiles = this.tiles();
     const scale = canvas.width / Math.max(1, canvas.clientWidth);
+    this.drawRims(context, tiles, scale);
+    for (const tile of tiles) if (tile.plane) drawLabels(context, tile, tile.plane, scale);
+  }
+
+  private drawRims(context: CanvasRenderingContext2D, tiles: readonly Tile[], scale: number): void {
+    const outlined = this.overlays.filter(({ outline, opacity }) => outline !== null && opacity > 0);
     for (const overlay of outlined) {
       const field = this.rimOf(overlay);
       for (const tile of tiles) {
@@ -380,6 +383,31 @@ export class SliceCanvas {
     this.rims.set(overlay.key, { overlay, threshold, field });
     return field;
   }
+}
+
+/** Where a slice's edges lie in the patient, from the geometry that it is drawn by. */
+function drawLabels(context: CanvasRenderingContext2D, tile: Tile, plane: Plane, scale: number): void {
+  const { left, top, width, height } = tile;
+  const inset = 10 * scale;
+  const places = [
+    [left + inset, top + height / 2, directionLetter(plane.right.map((n) => -n))],
+    [left + width - inset, top + height / 2, directionLetter(plane.right)],
+    [left + width / 2, top + inset, directionLetter(plane.down.map((n) => -n))],
+    [left + width / 2, top + height - inset, directionLetter(plane.down)],
+  ] as const;
+  context.save();
+  context.font = `600 ${Math.round(13 * scale)}px sans-serif`;
+  context.textAlign = 'center';
+  context.textBaseline = 'middle';
+  context.lineJoin = 'round';
+  context.lineWidth = 5 * scale;
+  context.strokeStyle = '#000';
+  context.fillStyle = '#eee';
+  for (const [x, y, letter] of places) {
+    context.strokeText(letter, x, y); // black around it: readable over bone and lines
+    context.fillText(letter, x, y);
+  }
+  context.restore();
 }
 
 function rimOn(field: MaskField, { voxels }: DrawnOverlay, tile: Tile, plane: Plane) {

@@ -1,5 +1,6 @@
 import type {
   HOST,
+  Overlay,
   Scene,
   ShownFile,
   Snapshot,
@@ -24,6 +25,9 @@ export interface StateStore {
   setState(state: unknown): void;
 }
 
+/** Files of so many bytes on disk take long enough for a line of progress. */
+const SAID_FROM = 8 * 2 ** 20;
+
 /** Writing the state down waits for the pointer to rest. */
 const REMEMBER_MS = 250;
 
@@ -47,6 +51,9 @@ export class Viewer {
   private scene: Scene | undefined;
   private scan: Voxels | undefined;
   private overlays: ShownOverlay[] = [];
+  private remarks: readonly string[] = [];
+  /** Else every file gets the window that suits its values. */
+  private windowChosen = false;
   private state: ViewState = freshState('');
   private loading: AbortController | undefined;
   private remembering: ReturnType<typeof setTimeout> | undefined;
@@ -72,12 +79,21 @@ export class Viewer {
       setVolume: (volume) => this.setVolume(volume),
       setWindow: (low, high) => {
         this.slices.window = [low, high];
-        this.windowed();
+        this.windowed(); // setting it is a choice as well as dragging is
       },
-      setVisible: (overlay, visible) => this.changeOverlay(overlay, () => (overlay.visible = visible)),
-      setOpacity: (overlay, opacity) => this.changeOverlay(overlay, () => (overlay.opacity = opacity), false),
-      setThreshold: (overlay, threshold) =>
-        this.changeOverlay(overlay, () => overlay.setThreshold(threshold), 'later'),
+      setVisible: (overlay, visible) => {
+        overlay.visible = visible;
+        this.redraw();
+      },
+      setOpacity: (overlay, opacity) => {
+        overlay.opacity = opacity;
+        this.redraw();
+      },
+      setThreshold: (overlay, threshold) => {
+        overlay.setThreshold(threshold);
+        this.redraw();
+        this.panel.showThreshold(overlay);
+      },
       remove: (overlay) => this.ask(endpoint.call('removeOverlay', { path: overlay.of.file.path }, null)),
       goTo: (overlay) => this.goTo(overlay),
       addOverlay: () => this.ask(endpoint.call('addOverlay', {}, null)),
@@ -93,10 +109,7 @@ export class Viewer {
     this.loading?.abort();
     const loading = (this.loading = new AbortController());
     const began = performance.now();
-    const [scan, ...overlays] = await this.load(
-      [scene.image, ...scene.overlays.map(({ file }) => file)],
-      loading.signal,
-    );
+    const { scan, overlays, remarks } = await this.load(scene, loading.signal);
     const loadedAt = performance.now();
     await this.ready;
     loading.signal.throwIfAborted();
@@ -114,18 +127,15 @@ export class Viewer {
     if (!sameScan) {
       const volume = Math.min(this.state.volume, scene.image.header.volumes - 1);
       await this.slices.setScan(scan, volume);
+      this.windowChosen = this.state.window !== null;
       if (this.state.window) this.slices.window = [this.state.window[0], this.state.window[1]];
       if (this.state.pose) this.slices.pose = [this.state.pose[0], this.state.pose[1]];
     }
-    const before = this.overlays;
-    this.overlays = scene.overlays.map((overlay, n) => {
-      const known = before.find(
-        (other) => other.of.file.path === overlay.file.path && other.voxels === overlays[n],
-      );
-      return known && known.of === overlay
-        ? known
-        : new ShownOverlay(overlay, overlays[n], scene.settings, this.state.overlays[overlay.kind]);
-    });
+    this.overlays = overlays.map(
+      ({ overlay, voxels }) =>
+        new ShownOverlay(overlay, voxels, scene.settings, this.state.overlays[overlay.kind]),
+    );
+    this.remarks = remarks;
     this.slices.convention = scene.settings.convention;
     await this.draw();
     if (!sameScan) this.place();
@@ -196,7 +206,10 @@ export class Viewer {
     if (!scan || !scene) return false;
     const toggle = (kind: string) => {
       const overlay = this.overlays.find((other) => other.kind === kind);
-      if (overlay) this.changeOverlay(overlay, () => (overlay.visible = !overlay.visible));
+      if (!overlay) return;
+      overlay.visible = !overlay.visible;
+      this.redraw();
+      this.showPanel();
     };
     const step = Math.min(...scan.header.spacingMm) * (shift ? 5 : 1);
     // Left and right are those of the screen.
@@ -228,32 +241,53 @@ export class Viewer {
     this.slices.dispose();
   }
 
-  private async load(files: readonly ShownFile[], signal: AbortSignal): Promise<Voxels[]> {
+  /** Reads the files. Without its scan there is no scene; an overlay that cannot be read is left out and said so. */
+  private async load(
+    scene: Scene,
+    signal: AbortSignal,
+  ): Promise<{
+    scan: Voxels;
+    overlays: { overlay: Overlay; voxels: Voxels }[];
+    remarks: string[];
+  }> {
+    const files = [scene.image, ...scene.overlays.map(({ file }) => file)];
     const arrived = new Map<string, number>();
     const total = files.reduce((sum, { fileBytes }) => sum + fileBytes, 0);
-    const say = () => {
-      const bytes = [...arrived.values()].reduce((sum, n) => sum + n, 0);
-      this.progress.textContent = `Loading ${megabytes(bytes)} of ${megabytes(total)}`;
-    };
     const kept = new Set(files.map(({ path }) => path));
     for (const path of [...this.loaded.keys()]) if (!kept.has(path)) this.loaded.delete(path);
-    return Promise.all(
-      files.map(async (file) => {
-        const known = this.loaded.get(file.path);
-        if (known?.version === file.version) return known.voxels;
-        const bytes = await fetchVolume(
-          file,
-          (n) => {
-            arrived.set(file.path, n);
-            if (total > 8 * 2 ** 20) say(); // a small file is there before it can be read about
-          },
-          signal,
-        );
-        const voxels = new Voxels(bytes, file.header);
-        this.loaded.set(file.path, { version: file.version, voxels });
-        return voxels;
-      }),
-    );
+    const read = (file: ShownFile) =>
+      this.read(
+        file,
+        (bytes) => {
+          arrived.set(file.path, bytes);
+          if (total < SAID_FROM) return; // a small file is there before it can be read about
+          const sum = [...arrived.values()].reduce((all, n) => all + n, 0);
+          this.progress.textContent = `Loading ${megabytes(sum)} of ${megabytes(total)}`;
+        },
+        signal,
+      );
+    const scan = read(scene.image);
+    scan.catch(() => {}); // awaited below, after the overlays
+    const others = await Promise.allSettled(scene.overlays.map(({ file }) => read(file)));
+    const overlays: { overlay: Overlay; voxels: Voxels }[] = [];
+    const remarks: string[] = [];
+    others.forEach((other, n) => {
+      if (other.status === 'fulfilled') overlays.push({ overlay: scene.overlays[n], voxels: other.value });
+      else remarks.push(messageOf(other.reason));
+    });
+    return { scan: await scan, overlays, remarks };
+  }
+
+  private async read(
+    file: ShownFile,
+    arriving: (bytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<Voxels> {
+    const known = this.loaded.get(file.path);
+    if (known?.version === file.version) return known.voxels;
+    const voxels = new Voxels(await fetchVolume(file, arriving, signal), file.header);
+    this.loaded.set(file.path, { version: file.version, voxels });
+    return voxels;
   }
 
   /** First place: where the reader was; else the lesion, else the heat's peak, else the grid's middle. */
@@ -290,22 +324,16 @@ export class Viewer {
   }
 
   private windowed(): void {
+    this.windowChosen = true;
     this.panel.showWindow(this.slices.window);
     this.remember();
-  }
-
-  private changeOverlay(overlay: ShownOverlay, change: () => void, panel: boolean | 'later' = true): void {
-    change();
-    this.redraw();
-    if (panel === true) this.showPanel();
-    this.moved();
-    void overlay;
   }
 
   /** Sliders move faster than large volumes are drawn: one drawing a frame. */
   private redraw(): void {
     this.changing ??= requestAnimationFrame(() => {
       this.changing = undefined;
+      this.remember();
       this.draw().catch((error: unknown) => this.say(messageOf(error)));
     });
   }
@@ -321,6 +349,7 @@ export class Viewer {
     this.panel.show({
       scene: this.scene,
       overlays: this.overlays,
+      remarks: this.remarks,
       volume: this.slices.volume,
       window: this.slices.window,
     });
@@ -366,7 +395,7 @@ export class Viewer {
       image: this.scene.image.path,
       mm: this.slices.mm,
       volume: this.slices.volume,
-      window: this.slices.window,
+      window: this.windowChosen ? this.slices.window : null,
       pose: [...this.slices.pose],
       hidden: this.state.hidden,
       overlays: {

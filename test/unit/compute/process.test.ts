@@ -12,6 +12,7 @@ import { ComputeChild } from '../../../src/extension/compute/child';
 import {
   COMPUTE,
   COMPUTE_ERROR,
+  USUAL_SETTINGS,
   type ComputeMethod,
   type ComputeParams,
   type ComputeResult,
@@ -30,7 +31,7 @@ let child: ComputeChild;
 
 beforeAll(() => {
   child = new ComputeChild(
-    { main: COMPUTE_MAIN, runtime, background: false },
+    { main: COMPUTE_MAIN, runtime, settings: USUAL_SETTINGS },
     { onEngine: (report) => engines.push(report), onLine: (line) => lines.push(line) },
   );
 });
@@ -458,7 +459,7 @@ describe('the compute process itself', () => {
   it('takes one thread in the background, at low priority where the system allows it', async () => {
     const reports: EngineReportMessage[] = [];
     const quiet = new ComputeChild(
-      { main: COMPUTE_MAIN, runtime, background: true },
+      { main: COMPUTE_MAIN, runtime, settings: { ...USUAL_SETTINGS, background: true, threads: 2 } },
       { onEngine: (report) => reports.push(report), onLine: () => {} },
     );
     await quiet.send('engine', {}, new CancellationTokenSource().token, () => {});
@@ -466,6 +467,22 @@ describe('the compute process itself', () => {
     expect(getPriority(quiet.pid)).toBeGreaterThan(getPriority(child.pid));
     await quiet.send('shutdown', {}, new CancellationTokenSource().token, () => {});
     expect(await quiet.ended).toBe('exit code 0');
+  });
+
+  it('computes with the kernels and threads that it is given, and still tells how all kernels do', async () => {
+    const engine = 'simd128-strict';
+    const given = new ComputeChild(
+      { main: COMPUTE_MAIN, runtime, settings: { background: false, engine, threads: 2 } },
+      { onEngine: () => {}, onLine: () => {} },
+    );
+    const none = new CancellationTokenSource().token;
+    const report = v.parse(COMPUTE.engine.result, await given.send('engine', {}, none, () => {}));
+    expect(report).toMatchObject({ engine: 'wasm', module: engine, threads: 2 });
+    expect(report.selfTest.map(({ module }) => module)).toEqual(
+      expect.arrayContaining(['simd256', 'simd128-relaxed', 'simd128-strict']),
+    );
+    given.kill();
+    expect(await given.ended).toBe('signal SIGKILL');
   });
 
   it('ends when the editor is gone', async () => {

@@ -174,7 +174,7 @@ describe('the real compute process, supervised', () => {
     const { supervisor, lines } = supervise(COMPUTE_MAIN);
     const before = await supervisor.request('engine', {});
     const { pid } = supervisor;
-    supervisor.setBackground(true);
+    supervisor.change({ background: true });
     expect(supervisor.activity).toEqual({ kind: 'stopped' });
     const after = await supervisor.request('engine', {});
     expect([before.background, after.background, after.threads]).toEqual([false, true, 1]);
@@ -236,18 +236,31 @@ describe('a process that misbehaves, supervised', () => {
     });
   });
 
-  it('waits with a change of pace until nothing is computed', async () => {
-    const { supervisor } = supervise(STUBBORN);
+  it('waits with a change of settings until nothing is computed', async () => {
+    const { supervisor, lines } = supervise(STUBBORN);
+    const settings = async (): Promise<unknown> =>
+      JSON.parse((await supervisor.request('header', { path: '/other' })).description);
     const stop = new AbortController();
     const busy = supervisor.request('header', { path: '/silent' }, { signal: stop.signal });
-    expect((await supervisor.request('header', { path: '/other' })).description).toBe('foreground');
-    supervisor.setBackground(true);
-    expect((await supervisor.request('header', { path: '/other' })).description).toBe('foreground');
+    expect(await settings()).toEqual({ background: false, engine: 'auto', threads: 0 });
+    const { pid } = supervisor;
+    supervisor.change({ background: true });
+    expect(await settings()).toMatchObject({ background: false });
     stop.abort();
     await expect(busy).rejects.toMatchObject({ kind: 'cancelled' });
-    expect((await supervisor.request('header', { path: '/other' })).description).toBe('1');
-    supervisor.setBackground(false);
-    expect((await supervisor.request('header', { path: '/other' })).description).toBe('foreground');
+    expect(await settings()).toEqual({ background: true, engine: 'auto', threads: 0 });
+    await expect
+      .poll(() => lines)
+      .toContain(`process #${pid} compute process ended to go on in the background true`);
+    supervisor.change({ background: false, engine: 'cpu', threads: 3 });
+    expect(await settings()).toEqual({ background: false, engine: 'cpu', threads: 3 });
+    const same = supervisor.pid;
+    supervisor.change({ engine: 'cpu' });
+    await settings();
+    expect(supervisor.pid).toBe(same);
+    supervisor.renew('on another Node.js');
+    await settings();
+    expect(supervisor.pid).not.toBe(same);
   });
 });
 

@@ -69,7 +69,10 @@ describe("a run's directory", () => {
   it('says in events.jsonl what happened, a line each', () => {
     const lines = readFileSync(inRun('events.jsonl'), 'utf8').trimEnd().split('\n');
     const events = lines.map((line) => v.parse(eventSchema, JSON.parse(line)));
-    expect(events[0]).toMatchObject({ type: 'started', epochs: 3, stepsPerEpoch: 3 });
+    const [first] = events.filter(({ type }) => type !== 'phase');
+    expect(first).toMatchObject({ type: 'started', epochs: 3, stepsPerEpoch: 3 });
+    const phases = new Set(events.flatMap((event) => (event.type === 'phase' ? [event.phase] : [])));
+    expect([...phases]).toEqual(['reading', 'predicting', 'explaining']);
     expect(events.filter(({ type }) => type === 'step')).toHaveLength(9);
     expect(events.filter(({ type }) => type === 'epoch')).toHaveLength(3);
     expect(events.at(-1)).toMatchObject({ type: 'finished', epochs: 3 });
@@ -207,7 +210,7 @@ describe('a lesion mask that cannot be scored is found before training, and the 
     );
     expect(error).toBeInstanceOf(InputError);
     expect(String(error)).toContain(path);
-    expect(made.directory.events().map(({ type }) => type)).toEqual(['failed']);
+    expect(made.directory.events().map(({ type }) => type)).toEqual(['phase', 'failed']);
     return error;
   }
 
@@ -242,9 +245,12 @@ describe('a patient without a mask', () => {
     });
     expect(predictions).toHaveLength(2);
     expect(explained).toEqual([]);
-    expect(advice).toEqual([expect.stringContaining(patient.participantId)]);
+    expect(advice).toEqual([
+      expect.stringMatching(/^A training step needs about .* GB\.$/),
+      expect.stringContaining(patient.participantId),
+    ]);
     expect(made.directory.events()).toContainEqual(
-      expect.objectContaining({ type: 'warning', message: advice[0] }),
+      expect.objectContaining({ type: 'warning', message: advice[1] }),
     );
   });
 });

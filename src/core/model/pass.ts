@@ -28,8 +28,8 @@ import {
   type Program,
   type ValueId,
 } from './program';
-import type { PoolAttrs } from '../engine/ops/pool';
 import { atOnce, type Steps } from './steps';
+import type { PoolAttrs } from '../engine/ops/pool';
 
 /** PyTorch's batch normalisation constants. */
 export const NORM_EPSILON = 1e-5;

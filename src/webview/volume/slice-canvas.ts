@@ -37,6 +37,9 @@ const VIEWS: Readonly<Record<number, View>> = {
   [SLICE_TYPE.RENDER]: 'render',
 };
 
+const NO_WEBGL2 =
+  'This view draws with WebGL2, which is not available here. Turn on hardware acceleration (or do not disable the GPU) and open the file again.';
+
 /** Pixels between the nodes at which a mask's rim is sought. */
 const CONTOUR_STEP = 2;
 const CONTOUR_WIDTH = 1.75;
@@ -72,6 +75,8 @@ export class SliceCanvas {
     this.lines.className = 'lines';
     this.lines.setAttribute('aria-hidden', 'true');
     host.append(this.canvas, this.lines);
+    // NiiVue is given this context: a canvas has only one.
+    if (!this.canvas.getContext('webgl2', { alpha: true, antialias: false })) throw new Error(NO_WEBGL2);
     this.niivue = new Niivue({
       backColor: [0, 0, 0, 1],
       crosshairColor: [0.36, 0.67, 0.93, 0.85],
@@ -242,10 +247,7 @@ export class SliceCanvas {
     const colours = at.map(({ view, mm }) => {
       const plane = tiles.find((tile) => tile.view === view)?.plane;
       if (!plane) return null;
-      const [x, y] = pixelOn(plane, mm as unknown as Point).map(Math.floor);
-      if (x < 0 || y < 0 || x >= width || y >= height) return null;
-      const from = 4 * ((height - 1 - y) * width + x);
-      return [...data.subarray(from, from + 4)];
+      return colourAt({ width, height, data }, ...pixelOn(plane, mm as unknown as Point));
     });
     return {
       hash: (hash >>> 0).toString(16).padStart(8, '0'),
@@ -383,6 +385,27 @@ export class SliceCanvas {
     this.rims.set(overlay.key, { overlay, threshold, field });
     return field;
   }
+}
+
+/**
+ * The colour at a point between pixels' middles, linear between them: a voxel is only a pixel or two wide, so that the
+ * nearest pixel would be off by a good part of it. Rows of the data run upwards.
+ */
+function colourAt(
+  { width, height, data }: { width: number; height: number; data: Uint8Array },
+  x: number,
+  y: number,
+): number[] | null {
+  const [left, top] = [Math.floor(x - 0.5), Math.floor(y - 0.5)];
+  if (left < 0 || top < 0 || left + 1 >= width || top + 1 >= height) return null;
+  const [across, below] = [x - 0.5 - left, y - 0.5 - top];
+  return [0, 1, 2, 3].map((channel) => {
+    const pixel = (column: number, row: number) =>
+      data[4 * ((height - 1 - top - row) * width + left + column) + channel];
+    const upper = pixel(0, 0) * (1 - across) + pixel(1, 0) * across;
+    const lower = pixel(0, 1) * (1 - across) + pixel(1, 1) * across;
+    return Math.round(upper * (1 - below) + lower * below);
+  });
 }
 
 /** Where a slice's edges lie in the patient, from the geometry that it is drawn by. */

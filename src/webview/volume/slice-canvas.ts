@@ -44,6 +44,9 @@ const NO_WEBGL2 =
 const CONTOUR_STEP = 2;
 const CONTOUR_WIDTH = 1.75;
 
+const CROSSHAIR = 'rgba(92, 171, 237, 0.9)';
+const CROSSHAIR_GAP = 7;
+
 /** Azimuth and elevation of the render, degrees. */
 export type Pose = readonly [number, number];
 
@@ -79,10 +82,7 @@ export class SliceCanvas {
     if (!this.canvas.getContext('webgl2', { alpha: true, antialias: false })) throw new Error(NO_WEBGL2);
     this.niivue = new Niivue({
       backColor: [0, 0, 0, 1],
-      crosshairColor: [0.36, 0.67, 0.93, 0.85],
-      crosshairWidth: 0.7,
-      crosshairWidthUnit: 'mm',
-      crosshairGap: 6,
+      crosshairWidth: 0, // drawCrosshair draws it: in mm it is too thin to be seen on a small tile
       isRadiologicalConvention: settings.convention === 'radiological',
       // As in the report's figures: the nose to the left.
       sagittalNoseLeft: true,
@@ -344,6 +344,8 @@ export class SliceCanvas {
     const tiles = this.tiles();
     const scale = canvas.width / Math.max(1, canvas.clientWidth);
     this.drawRims(context, tiles, scale);
+    for (const tile of tiles)
+      if (tile.plane) drawCrosshair(context, tile, pixelOn(tile.plane, this.mm), scale);
     for (const tile of tiles) if (tile.plane) drawLabels(context, tile, tile.plane, scale);
   }
 
@@ -406,6 +408,35 @@ function colourAt(
     const lower = pixel(0, 1) * (1 - across) + pixel(1, 1) * across;
     return Math.round(upper * (1 - below) + lower * below);
   });
+}
+
+/** Two lines of one width at any zoom, open in the middle so that the voxel stays to be seen. */
+function drawCrosshair(
+  context: CanvasRenderingContext2D,
+  { left, top, width, height }: Tile,
+  at: readonly [number, number],
+  scale: number,
+): void {
+  const [x, y] = at.map((n) => Math.floor(n) + 0.5); // sharp on the pixels' grid
+  const gap = CROSSHAIR_GAP * scale;
+  context.save();
+  context.beginPath();
+  context.rect(left, top, width, height);
+  context.clip();
+  context.beginPath();
+  for (const [x1, y1, x2, y2] of [
+    [left, y, x - gap, y],
+    [x + gap, y, left + width, y],
+    [x, top, x, y - gap],
+    [x, y + gap, x, top + height],
+  ]) {
+    context.moveTo(x1, y1);
+    context.lineTo(x2, y2);
+  }
+  context.lineWidth = Math.max(1, Math.round(scale));
+  context.strokeStyle = CROSSHAIR;
+  context.stroke();
+  context.restore();
 }
 
 /** Where a slice's edges lie in the patient, from the geometry that it is drawn by. */

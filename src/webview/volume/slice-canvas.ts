@@ -62,7 +62,9 @@ export class SliceCanvas {
   private overlays: DrawnOverlay[] = [];
   private readonly images = new Map<string, NVImage>();
   private readonly rims = new Map<string, { overlay: DrawnOverlay; threshold: number; field: MaskField }>();
-  private busy = false;
+  /** How many {@link together} are under way, and whether the graphics card has older volumes than are set. */
+  private gathering = 0;
+  private stale = false;
 
   constructor(
     private readonly host: HTMLElement,
@@ -99,9 +101,14 @@ export class SliceCanvas {
     });
     const draw = this.niivue.drawScene.bind(this.niivue);
     this.niivue.drawScene = () => {
-      if (this.busy) return; // several changes at once are drawn once
+      if (this.gathering > 0) return;
       draw();
       this.drawLines();
+    };
+    const upload = this.niivue.updateGLVolume.bind(this.niivue);
+    this.niivue.updateGLVolume = () => {
+      this.stale = this.gathering > 0;
+      if (!this.stale) upload();
     };
     // Its keys are not ours: they would change what the panel says without telling it.
     this.niivue.keyDownListener = () => {};
@@ -273,18 +280,28 @@ export class SliceCanvas {
     this.host.replaceChildren();
   }
 
+  /**
+   * Several changes, one upload and one drawing at their end: each drawing computes the render's rays, which without a
+   * graphics card takes longer than everything else.
+   */
+  async together(changes: () => Promise<void>): Promise<void> {
+    this.gathering++;
+    try {
+      await changes();
+    } finally {
+      this.gathering--;
+    }
+    if (this.gathering > 0) return;
+    if (this.stale) this.niivue.updateGLVolume();
+    else this.niivue.drawScene();
+  }
+
   private show(images: NVImage[]): void {
     const { niivue } = this;
-    this.busy = true;
-    try {
-      niivue.volumes = images;
-      niivue.back = images[0];
-      niivue.overlays = images.slice(1);
-      niivue.updateGLVolume();
-    } finally {
-      this.busy = false;
-    }
-    niivue.drawScene();
+    niivue.volumes = images;
+    niivue.back = images[0];
+    niivue.overlays = images.slice(1);
+    niivue.updateGLVolume(); // which draws as well
   }
 
   private tiles(): Tile[] {

@@ -44,6 +44,9 @@ const NO_WEBGL2 =
 const CONTOUR_STEP = 2;
 const CONTOUR_WIDTH = 1.75;
 
+const CROSSHAIR = 'rgba(92, 171, 237, 0.9)';
+const CROSSHAIR_GAP = 7;
+
 /** Azimuth and elevation of the render, degrees. */
 export type Pose = readonly [number, number];
 
@@ -59,7 +62,9 @@ export class SliceCanvas {
   private overlays: DrawnOverlay[] = [];
   private readonly images = new Map<string, NVImage>();
   private readonly rims = new Map<string, { overlay: DrawnOverlay; threshold: number; field: MaskField }>();
-  private busy = false;
+  /** How many {@link together} are under way, and whether the graphics card has older volumes than are set. */
+  private gathering = 0;
+  private stale = false;
 
   constructor(
     private readonly host: HTMLElement,
@@ -79,10 +84,7 @@ export class SliceCanvas {
     if (!this.canvas.getContext('webgl2', { alpha: true, antialias: false })) throw new Error(NO_WEBGL2);
     this.niivue = new Niivue({
       backColor: [0, 0, 0, 1],
-      crosshairColor: [0.36, 0.67, 0.93, 0.85],
-      crosshairWidth: 0.7,
-      crosshairWidthUnit: 'mm',
-      crosshairGap: 6,
+      crosshairWidth: 0, // drawCrosshair draws it: in mm it is too thin to be seen on a small tile
       isRadiologicalConvention: settings.convention === 'radiological',
       // As in the report's figures: the nose to the left.
       sagittalNoseLeft: true,
@@ -99,9 +101,14 @@ export class SliceCanvas {
     });
     const draw = this.niivue.drawScene.bind(this.niivue);
     this.niivue.drawScene = () => {
-      if (this.busy) return; // several changes at once are drawn once
+      if (this.gathering > 0) return;
       draw();
       this.drawLines();
+    };
+    const upload = this.niivue.updateGLVolume.bind(this.niivue);
+    this.niivue.updateGLVolume = () => {
+      this.stale = this.gathering > 0;
+      if (!this.stale) upload();
     };
     // Its keys are not ours: they would change what the panel says without telling it.
     this.niivue.keyDownListener = () => {};
@@ -273,18 +280,28 @@ export class SliceCanvas {
     this.host.replaceChildren();
   }
 
+  /**
+   * Several changes, one upload and one drawing at their end: each drawing computes the render's rays, which without a
+   * graphics card takes longer than everything else.
+   */
+  async together(changes: () => Promise<void>): Promise<void> {
+    this.gathering++;
+    try {
+      await changes();
+    } finally {
+      this.gathering--;
+    }
+    if (this.gathering > 0) return;
+    if (this.stale) this.niivue.updateGLVolume();
+    else this.niivue.drawScene();
+  }
+
   private show(images: NVImage[]): void {
     const { niivue } = this;
-    this.busy = true;
-    try {
-      niivue.volumes = images;
-      niivue.back = images[0];
-      niivue.overlays = images.slice(1);
-      niivue.updateGLVolume();
-    } finally {
-      this.busy = false;
-    }
-    niivue.drawScene();
+    niivue.volumes = images;
+    niivue.back = images[0];
+    niivue.overlays = images.slice(1);
+    niivue.updateGLVolume(); // which draws as well
   }
 
   private tiles(): Tile[] {
@@ -344,6 +361,8 @@ export class SliceCanvas {
     const tiles = this.tiles();
     const scale = canvas.width / Math.max(1, canvas.clientWidth);
     this.drawRims(context, tiles, scale);
+    for (const tile of tiles)
+      if (tile.plane) drawCrosshair(context, tile, pixelOn(tile.plane, this.mm), scale);
     for (const tile of tiles) if (tile.plane) drawLabels(context, tile, tile.plane, scale);
   }
 
@@ -406,6 +425,35 @@ function colourAt(
     const lower = pixel(0, 1) * (1 - across) + pixel(1, 1) * across;
     return Math.round(upper * (1 - below) + lower * below);
   });
+}
+
+/** Two lines of one width at any zoom, open in the middle so that the voxel stays to be seen. */
+function drawCrosshair(
+  context: CanvasRenderingContext2D,
+  { left, top, width, height }: Tile,
+  at: readonly [number, number],
+  scale: number,
+): void {
+  const [x, y] = at.map((n) => Math.floor(n) + 0.5); // sharp on the pixels' grid
+  const gap = CROSSHAIR_GAP * scale;
+  context.save();
+  context.beginPath();
+  context.rect(left, top, width, height);
+  context.clip();
+  context.beginPath();
+  for (const [x1, y1, x2, y2] of [
+    [left, y, x - gap, y],
+    [x + gap, y, left + width, y],
+    [x, top, x, y - gap],
+    [x, y + gap, x, top + height],
+  ]) {
+    context.moveTo(x1, y1);
+    context.lineTo(x2, y2);
+  }
+  context.lineWidth = Math.max(1, Math.round(scale));
+  context.strokeStyle = CROSSHAIR;
+  context.stroke();
+  context.restore();
 }
 
 /** Where a slice's edges lie in the patient, from the geometry that it is drawn by. */

@@ -1,3 +1,6 @@
+import type { ConvPass } from '../engine/wasm/conv-geometry';
+import { estimatedBest } from '../engine/wasm/conv-plan';
+import { scratchBytesBy } from '../engine/wasm/conv-scratch';
 import { sizeClass } from '../engine/wasm/heap';
 import { valueShapes } from './flops';
 import {
@@ -17,6 +20,8 @@ export interface StepOptions {
   /** Gradients of several parts of a batch add up, so that two sets of them exist at once. */
   readonly accumulates: boolean;
   readonly checkpointActivations: boolean;
+  /** Threads of the engine: each has working memory of its own. */
+  readonly threads: number;
 }
 
 /**
@@ -29,17 +34,14 @@ export function trainingBytes(program: Program, input: readonly number[], option
 }
 
 /** The same for a prediction, where activations are freed as soon as nothing ahead reads them. */
-export function predictionBytes(program: Program, input: readonly number[]): number {
+export function predictionBytes(program: Program, input: readonly number[], threads: number): number {
   return new Walk(program, input, {
     moments: 0,
     accumulates: false,
     checkpointActivations: false,
+    threads,
   }).prediction();
 }
-
-/** The engine's panels and tiles are at most so wide: parts of one are rounded up. */
-const PANEL = 16;
-const ROWS = 6;
 
 class Walk {
   private readonly shapes: Map<ValueId, readonly number[]>;
@@ -95,7 +97,7 @@ class Walk {
     }
     this.take(bytes);
     this.held.set(step.to, bytes);
-    if (step.op === 'conv') this.work(this.packedBytes(step.name) + this.foldedBytes(step));
+    if (step.op === 'conv') this.work(this.convBytes('y', step));
     // Positions of the maxima.
     if (step.op === 'maxpool' || (step.op === 'norm' && step.pool)) this.take(bytes);
   }
@@ -120,10 +122,10 @@ class Walk {
       gradients.delete(step.to);
       if (step.op === 'conv') {
         this.take(this.filterBytes(step.name));
-        this.work(this.tileBytes(step.name) + this.foldedBytes(step));
+        this.work(this.convBytes('dfilter', step));
         if (step.from !== 0) {
           this.take(this.bytes(step.from));
-          this.work(this.packedBytes(step.name));
+          this.work(this.convBytes('dx', step));
           arrive(step.from, this.bytes(step.from));
         }
         this.give(dy);
@@ -162,24 +164,21 @@ class Walk {
     return sizeClass(this.filterShape(name).reduce((product, n) => product * n, 4));
   }
 
-  /** The filter as the kernels read it. */
-  private packedBytes(name: string): number {
-    const [o, i, ...kernel] = this.filterShape(name);
-    const taps = kernel.reduce((product, n) => product * n, 4);
-    return sizeClass(taps * up(o, PANEL) * i);
-  }
-
-  /** A filter's gradient as the kernels write it. */
-  private tileBytes(name: string): number {
-    const [o, i, ...kernel] = this.filterShape(name);
-    const taps = kernel.reduce((product, n) => product * n, 4);
-    return sizeClass(taps * up(o, PANEL) * up(i, ROWS));
-  }
-
-  /** A scan of few channels is copied with its padding. */
-  private foldedBytes(step: Instruction & { op: 'conv' }): number {
-    const [n, d, h, w, c] = this.shapes.get(step.from) ?? [];
-    return c <= 4 ? sizeClass(4 * n * d * h * (w + 2 * step.attrs.padding[2]) * c) : 0;
+  /** What a convolution works with by the algorithm that is foreseen for it; a timed plan may come to another one. */
+  private convBytes(pass: ConvPass, step: Instruction & { op: 'conv' }): number {
+    const [outChannels, inChannels, kd, kh, kw] = this.filterShape(step.name);
+    const [batch, d, h, w] = this.shapes.get(step.from) ?? [];
+    const [, od, oh, ow] = this.shapes.get(step.to) ?? [];
+    const geometry = {
+      batch,
+      input: [d, h, w] as const,
+      inChannels,
+      output: [od, oh, ow] as const,
+      outChannels,
+      kernel: [kd, kh, kw] as const,
+      ...step.attrs,
+    };
+    return scratchBytesBy(estimatedBest(pass, geometry), pass, geometry, { threads: this.options.threads });
   }
 
   private parameterBytes(): number {
@@ -206,8 +205,4 @@ class Walk {
     this.give(this.held.get(id) ?? 0);
     this.held.delete(id);
   }
-}
-
-function up(n: number, step: number): number {
-  return Math.ceil(n / step) * step;
 }

@@ -1,3 +1,4 @@
+import { currentEngine } from '../engine/choose';
 import type { EngineMemory } from '../engine/engine';
 import { InputError } from '../errors';
 import { trainingBytes } from '../model/memory';
@@ -42,6 +43,7 @@ export function bytesOfStep(program: Program, training: TrainingConfig, shape: S
     moments: optimiser.kind === 'sgd' ? 1 : 2,
     accumulates: microBatch < batchSize,
     checkpointActivations,
+    threads: currentEngine()?.threads ?? 1,
   });
 }
 

@@ -132,6 +132,7 @@ describe('memory', () => {
         moments: optimiser.kind === 'sgd' ? 1 : 2,
         accumulates: microBatch < batchSize,
         checkpointActivations,
+        threads: 2,
       },
     );
     training.dispose();
@@ -148,7 +149,7 @@ describe('memory', () => {
       resetEnginePeak();
       network.predict(x);
       const measured = engineMemory()!.peak - before;
-      const foreseen = predictionBytes(network.program, x.shape);
+      const foreseen = predictionBytes(network.program, x.shape, 2);
       expect(Math.abs(foreseen / measured - 1), `foreseen ${foreseen}, measured ${measured}`).toBeLessThan(
         0.1,
       );

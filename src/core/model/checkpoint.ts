@@ -1,14 +1,15 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError } from '../errors';
-import { matchTensors, USUAL_PREFIXES, type LoadReport } from '../weights/load-report';
+import { matchTensors, USUAL_PREFIXES, type ExpectedTensor, type LoadReport } from '../weights/load-report';
 import { readWeights } from '../weights/read-weights';
 import { writeSafetensors } from '../weights/safetensors';
 import { toFloat32, type NamedTensor, type TensorFile } from '../weights/tensors';
 import { parseRecipe, type Recipe } from '../volume/recipe';
 import { Network } from './network';
+import { buildProgram } from './program';
 import { networkSpec, parseNetworkSpec, type NetworkSpec } from './spec';
-import type { BorderTensor } from './weights-of-network';
+import { expectedTensors, type BorderTensor } from './weights-of-network';
 
 /** What a checkpoint says of itself beyond its tensors. */
 export interface CheckpointMeta {
@@ -51,8 +52,8 @@ export async function saveNetwork(
   await writeSafetensors(path, tensors, metadata);
 }
 
-export interface LoadedNetwork {
-  readonly network: Network;
+/** What a file of weights is, read against the network that it is for. */
+export interface Checkpoint {
   readonly meta: CheckpointMeta;
   /** The network that the file says it is, before what was asked for; undefined for a file that others wrote. */
   readonly stored?: NetworkSpec;
@@ -61,22 +62,37 @@ export interface LoadedNetwork {
   readonly path: string;
 }
 
+export interface LoadedNetwork extends Checkpoint {
+  readonly network: Network;
+}
+
 /**
  * A network from a file or a run directory (its best checkpoint, else its last). Files of ours say what they are; for
  * others `given` must name the architecture.
  * @throws InputError where nothing fits, the architecture is unknown, or it contradicts what the file says
  */
 export async function loadNetwork(path: string, given: Partial<NetworkSpec>): Promise<LoadedNetwork> {
+  const checkpoint = await readCheckpoint(path, given);
+  const network = new Network(checkpoint.meta.spec, 0);
+  try {
+    loadInto(network, checkpoint.file);
+    return { ...checkpoint, network };
+  } catch (error) {
+    network.dispose();
+    throw error;
+  }
+}
+
+/** As {@link loadNetwork}, without making the network: nothing is computed, so no engine is needed. */
+export async function readCheckpoint(path: string, given: Partial<NetworkSpec>): Promise<Checkpoint> {
   const file = await checkpointPath(path);
   const weights = await readWeights(file);
   const meta = checkpointMeta(weights, file);
   const spec = reconcile(meta?.spec, { ...(!meta && specOfShapes(weights)), ...given }, file);
-  const network = new Network(spec, 0);
   try {
-    const report = loadInto(network, weights);
-    return { network, meta: { ...meta, spec }, stored: meta?.spec, report, file: weights, path: file };
+    const report = reportOn(expectedTensors(buildProgram(spec, { fused: true })), weights);
+    return { meta: { ...meta, spec }, stored: meta?.spec, report, file: weights, path: file };
   } catch (error) {
-    network.dispose();
     if (error instanceof InputError) throw new InputError(`${file}: ${error.message}`, { cause: error });
     throw error;
   }
@@ -84,12 +100,17 @@ export async function loadNetwork(path: string, given: Partial<NetworkSpec>): Pr
 
 /** Copies the tensors of a file into a network; missing or mismatched ones keep their values and are reported. */
 export function loadInto(network: Network, file: TensorFile): LoadReport {
-  const report = matchTensors(network.weights.expected(), file.tensors);
+  const report = reportOn(network.weights.expected(), file);
   for (const [name, source] of Object.entries(report.sources)) {
     const tensor = file.tensors.get(source);
     if (!tensor) throw new Error(`The load report names ${source}, which the file does not hold.`);
     network.weights.setFromBorder(name, toFloat32(tensor));
   }
+  return report;
+}
+
+function reportOn(expected: readonly ExpectedTensor[], file: TensorFile): LoadReport {
+  const report = matchTensors(expected, file.tensors);
   // The optimiser's moments in a `last` checkpoint are no part of the network.
   const unexpected = report.unexpected.filter((name) => !name.startsWith(BESIDE));
   return { ...report, unexpected };

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type { ExpectedTensor } from '../weights/load-report';
 import { toDhwio, toOidhw } from './filter-layout';
 import { initialValues } from './initialise';
 import type { ParameterInfo, Program } from './program';
@@ -7,6 +8,15 @@ import type { ParameterInfo, Program } from './program';
 export interface BorderTensor {
   readonly shape: readonly number[];
   readonly data: Float32Array;
+}
+
+/** Names and shapes, in PyTorch's terms, of all tensors that a file may bring for a program, running statistics included. */
+export function expectedTensors({ parameters, norms }: Program): ExpectedTensor[] {
+  const expected = parameters.map(({ name, shape }) => ({ name, shape }));
+  for (const [name, channels] of norms)
+    for (const suffix of ['running_mean', 'running_var'])
+      expected.push({ name: `${name}.${suffix}`, shape: [channels] });
+  return expected;
 }
 
 /** Running statistics of one batch normalisation, on the host: small, and only read between steps. */
@@ -25,7 +35,10 @@ export class NetworkWeights {
   readonly running = new Map<string, RunningStatistics>();
   private readonly infos = new Map<string, ParameterInfo>();
 
-  constructor(program: Program, seed: number) {
+  constructor(
+    private readonly program: Program,
+    seed: number,
+  ) {
     const inputs = program.parameters.find((p) => p.name === 'fc.weight')?.shape[1] ?? 1;
     for (const info of program.parameters) {
       this.infos.set(info.name, info);
@@ -80,13 +93,9 @@ export class NetworkWeights {
     return border;
   }
 
-  /** Names and shapes that a file may bring, running statistics included, in PyTorch's terms. */
-  expected(): { readonly name: string; readonly shape: readonly number[] }[] {
-    const expected = [...this.infos.values()].map(({ name, shape }) => ({ name, shape }));
-    for (const [name, { mean }] of this.running)
-      for (const suffix of ['running_mean', 'running_var'])
-        expected.push({ name: `${name}.${suffix}`, shape: [mean.length] });
-    return expected;
+  /** {@link expectedTensors} of this network. */
+  expected(): ExpectedTensor[] {
+    return expectedTensors(this.program);
   }
 
   /** Sets one tensor from its values in PyTorch's layout. The name and the size must be the network's. */

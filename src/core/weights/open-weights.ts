@@ -1,3 +1,4 @@
+import { unfilled } from './byte-source';
 import type { Dtype, NamedTensor, TensorFile, TensorFormat } from './tensors';
 
 /** A tensor before its values are read. */
@@ -20,11 +21,66 @@ export interface OpenWeights {
   /** As in {@link TensorFile}; what is odd about the values is added when they have been read. */
   readonly warnings: string[];
   /**
-   * The tensors named (all where none are), each once, in the order that reads the file best. Each has an array of its
-   * own. Ends in an {@link InputError} where the file is damaged: only after the last value is it certain that all were
-   * right, so nobody should keep what came before.
+   * The tensors asked for, each once, in the order that reads the file best. Ends in an {@link InputError} where the
+   * file is damaged: only after the last value is it certain that all were right, so nobody should keep what came before.
    */
-  values(wanted?: ReadonlySet<string>): AsyncGenerator<NamedTensor, void>;
+  values(options?: ValueOptions): AsyncGenerator<NamedTensor, void>;
+}
+
+export interface ValueOptions {
+  /** Names; all where it is left out. */
+  readonly only?: ReadonlySet<string>;
+  /**
+   * The arrays are only lent, until the next tensor is asked for: one buffer serves all of them. Otherwise each tensor
+   * owns its array.
+   */
+  readonly lent?: boolean;
+}
+
+/** Where the bytes of the next tensors go: each into memory of its own, or all into one buffer, one after the other. */
+export type Memory = (length: number) => Uint8Array;
+
+/** @param largest bytes of the largest of them, so that a lent buffer is made once; an estimate that is too small costs time only */
+export function memoryFor({ lent = false }: ValueOptions, largest: number): Memory {
+  if (!lent) return unfilled;
+  let buffer: Uint8Array | undefined;
+  return (length) => {
+    if (buffer === undefined || buffer.length < length) buffer = unfilled(Math.max(length, largest));
+    return buffer.subarray(0, length);
+  };
+}
+
+/** The largest of some sizes, 0 where there are none. */
+export function largest<T>(items: Iterable<T>, sizeOf: (item: T) => number): number {
+  let most = 0;
+  for (const item of items) most = Math.max(most, sizeOf(item));
+  return most;
+}
+
+/**
+ * Runs readings and gives their results in order. Where they do not share memory, one is read while the one before is
+ * looked at.
+ */
+export async function* inTurn<T>(
+  readings: Iterable<() => Promise<T>>,
+  { lent = false }: ValueOptions,
+): AsyncGenerator<T, void> {
+  const begun: Promise<T>[] = [];
+  try {
+    for (const reading of readings) {
+      const result = reading();
+      void result.catch(() => {}); // thrown when its turn comes, if it comes
+      begun.push(result);
+      const [first] = begun;
+      if (begun.length > (lent ? 0 : 1)) {
+        begun.shift();
+        yield await first;
+      }
+    }
+    for (let next = begun.shift(); next !== undefined; next = begun.shift()) yield await next;
+  } finally {
+    await Promise.allSettled(begun); // the file must not be closed under a reading
+  }
 }
 
 /** All tensors of an open file at once, in its order. */

@@ -1,5 +1,6 @@
 import { InputError } from '../errors';
 import type { ByteSource } from './byte-source';
+import { inTurn, largest, memoryFor } from './open-weights';
 import type { OpenWeights, TensorInfo } from './open-weights';
 import { PickleCutOff, unpickle } from './pickle';
 import type { PickleValue, PickleWorld } from './pickle';
@@ -16,7 +17,11 @@ const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
 const LEGACY_PROTOCOL = 1001;
 /** A state dict of 100,000 tensors stays below. */
 const LARGEST_PICKLE = 64 * 2 ** 20;
-const FIRST_WINDOW = 2 ** 20;
+const FIRST_WINDOW = 2 ** 18;
+/** The number of values before each storage of a legacy file; as long as the widest value, so that what follows is aligned. */
+const COUNT_BYTES = 8;
+/** Header, name and padding that are read along with a zip entry's content; torch's are shorter. */
+const BESIDE_CONTENT = 1024;
 /** Entry of a zip file, beside those of torch (which passes over it), where torch-write.ts puts metadata: strings by name, as JSON. */
 export const METADATA_ENTRY = 'fcd-lens.json';
 const LARGEST_TEXT = 4 * 2 ** 20;
@@ -58,12 +63,15 @@ export async function openTorchZip(source: ByteSource): Promise<OpenWeights> {
     tensors: infosOf(state),
     metadata: said === undefined ? state.metadata : { ...state.metadata, ...stringsOf(said) },
     warnings,
-    async *values(wanted) {
-      for (const [storage, users] of byStorage(state, wanted)) {
-        const content = await archive.read(entryOf(`${root}data/${storage.key}`));
+    async *values(options = {}) {
+      const wanted = byStorage(state, options.only);
+      const memory = memoryFor(options, largest(wanted.keys(), bytesOf) + BESIDE_CONTENT);
+      const readings = Array.from(wanted, ([storage, users]) => async () => {
+        const content = await archive.read(entryOf(`${root}data/${storage.key}`), memory);
         if (bigEndian) swapBytes(content, DTYPE_BYTES[storage.dtype]);
-        yield* tensorsOn(users, content);
-      }
+        return { users, content };
+      });
+      for await (const { users, content } of inTurn(readings, options)) yield* tensorsOn(users, content);
       const unchecked = archive.checkChecksums();
       if (unchecked !== undefined && !warnings.includes(unchecked)) warnings.push(unchecked);
     },
@@ -71,7 +79,7 @@ export async function openTorchZip(source: ByteSource): Promise<OpenWeights> {
 
   function checkEntry(storage: TorchStorage): void {
     const entry = entryOf(`${root}data/${storage.key}`);
-    const bytes = storage.count * DTYPE_BYTES[storage.dtype];
+    const bytes = bytesOf(storage);
     if (entry.size !== bytes)
       throw new InputError(
         `${source.name} is damaged: storage ${JSON.stringify(storage.key)} should hold ${storage.count} values of ` +
@@ -126,20 +134,21 @@ export async function isTorchLegacy(source: ByteSource): Promise<boolean> {
  * storage its number of values (8 bytes) and its values, little-endian. Otherwise as {@link openTorchZip}.
  */
 export async function openTorchLegacy(source: ByteSource): Promise<OpenWeights> {
+  const pickles = new Pickles(source);
   const closed = namesNothing(source.name);
-  const magic = await pickleAt(source, 0, () => closed);
-  const protocol = await pickleAt(source, magic.end, () => closed);
+  const magic = await pickles.at(0, () => closed);
+  const protocol = await pickles.at(magic.end, () => closed);
   if (magic.value !== LEGACY_MAGIC || protocol.value !== LEGACY_PROTOCOL)
     throw new InputError(
       `${source.name} is of protocol ${String(protocol.value).slice(0, 40)} of torch's legacy format; ${LEGACY_PROTOCOL} is known. ` +
         `Save it again with a newer torch.`,
     );
-  const system = await pickleAt(source, protocol.end, () => closed);
+  const system = await pickles.at(protocol.end, () => closed);
   let world = new TorchWorld(source.name);
-  const main = await pickleAt(source, system.end, () => (world = new TorchWorld(source.name)));
+  const main = await pickles.at(system.end, () => (world = new TorchWorld(source.name)));
   const state = findState(source.name, main.value);
   checkSize(source, state);
-  const keys = await pickleAt(source, main.end, () => closed);
+  const keys = await pickles.at(main.end, () => closed);
   if (!Array.isArray(keys.value)) throw damaged(source, 'the list of its storages is no list');
 
   const places = new Map<string, number>();
@@ -148,14 +157,8 @@ export async function openTorchLegacy(source: ByteSource): Promise<OpenWeights> 
     const storage = typeof key === 'string' ? world.storages.get(key) : undefined;
     if (storage === undefined || places.has(storage.key))
       throw damaged(source, 'the list of its storages does not fit its tensors');
-    const count = new DataView((await source.read(at, 8)).buffer).getBigInt64(0, true);
-    if (count !== BigInt(storage.count))
-      throw damaged(
-        source,
-        `storage ${JSON.stringify(storage.key)} should hold ${storage.count} values, but says ${count} at byte ${at}`,
-      );
-    places.set(storage.key, at + 8);
-    at += 8 + storage.count * DTYPE_BYTES[storage.dtype];
+    places.set(storage.key, at);
+    at += COUNT_BYTES + bytesOf(storage);
   }
   if (at > source.size) throw damaged(source, `it should have ${at} bytes and has ${source.size}`);
   for (const { key } of byStorage(state).keys())
@@ -167,11 +170,22 @@ export async function openTorchLegacy(source: ByteSource): Promise<OpenWeights> 
     tensors: infosOf(state),
     metadata: state.metadata,
     warnings: state.warnings,
-    async *values(wanted) {
-      for (const [storage, users] of byStorage(state, wanted)) {
+    async *values(options = {}) {
+      const wanted = byStorage(state, options.only);
+      const memory = memoryFor(options, COUNT_BYTES + largest(wanted.keys(), bytesOf));
+      const readings = Array.from(wanted, ([storage, users]) => async () => {
         const place = places.get(storage.key) ?? 0;
-        yield* tensorsOn(users, await source.read(place, storage.count * DTYPE_BYTES[storage.dtype]));
-      }
+        const bytes = memory(COUNT_BYTES + bytesOf(storage));
+        await source.readInto(bytes, place);
+        const count = new DataView(bytes.buffer, bytes.byteOffset).getBigInt64(0, true);
+        if (count !== BigInt(storage.count))
+          throw damaged(
+            source,
+            `storage ${JSON.stringify(storage.key)} should hold ${storage.count} values, but says ${count} at byte ${place}`,
+          );
+        return { users, content: bytes.subarray(COUNT_BYTES) };
+      });
+      for await (const { users, content } of inTurn(readings, options)) yield* tensorsOn(users, content);
     },
   };
 }
@@ -186,19 +200,28 @@ function namesNothing(label: string): PickleWorld {
   return { label, find: refuse, persistent: refuse };
 }
 
-/** A pickle's length is known only when it has been run: tries a window, and a larger one where that was too small. */
-async function pickleAt(
-  source: ByteSource,
-  start: number,
-  newWorld: () => PickleWorld,
-): Promise<{ value: PickleValue; end: number }> {
-  for (let window = FIRST_WINDOW; ; window *= 8) {
-    const length = Math.min(window, LARGEST_PICKLE, source.size - start);
-    try {
-      const { value, end } = unpickle(await source.read(start, length), newWorld());
-      return { value, end: start + end };
-    } catch (error) {
-      if (!(error instanceof PickleCutOff) || length < window) throw error;
+/** Pickles of a file whose lengths are known only when they have been run. */
+class Pickles {
+  private window: Uint8Array = new Uint8Array(0);
+  private from = 0;
+
+  constructor(private readonly source: ByteSource) {}
+
+  /** Tries what was read already, then a window, and a larger one where that was too small. */
+  async at(start: number, newWorld: () => PickleWorld): Promise<{ value: PickleValue; end: number }> {
+    const { source } = this;
+    for (let wanted = 0; ; wanted = wanted === 0 ? FIRST_WINDOW : wanted * 8) {
+      const length = Math.min(wanted, LARGEST_PICKLE, source.size - start);
+      if (wanted > 0) {
+        this.window = await source.read(start, length);
+        this.from = start;
+      }
+      try {
+        const { value, end } = unpickle(this.window, newWorld(), start - this.from);
+        return { value, end: this.from + end };
+      } catch (error) {
+        if (!(error instanceof PickleCutOff) || (wanted > 0 && length < wanted)) throw error;
+      }
     }
   }
 }
@@ -224,7 +247,7 @@ function checkSize(source: ByteSource, state: State): void {
   let bytes = 0;
   for (const { shape, storage } of state.tensors.values()) {
     bytes += elementCount(shape) * DTYPE_BYTES[storage.dtype];
-    if (!(bytes <= most && storage.count * DTYPE_BYTES[storage.dtype] <= most))
+    if (!(bytes <= most && bytesOf(storage) <= most))
       throw new InputError(
         `${source.name} has ${source.size} bytes, but its tensors would take more than ${most}, the most that is read ` +
           `from a file of this size. Save contiguous tensors (tensor.contiguous()).`,
@@ -242,6 +265,10 @@ function* tensorsOn(
       users.length === 1 && isRowMajor(tensor) && tensor.storage.count === elementCount(tensor.shape);
     yield tensorOver(name, tensor.shape, dtype, ownsAll ? storage : copyOf(tensor, storage));
   }
+}
+
+function bytesOf({ count, dtype }: TorchStorage): number {
+  return count * DTYPE_BYTES[dtype];
 }
 
 function infosOf(state: State): Map<string, TensorInfo> {

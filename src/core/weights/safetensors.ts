@@ -1,7 +1,7 @@
 import { InputError, messageOf } from '../errors';
 import { writeAt, writeWholeBy } from '../files/whole';
 import type { ByteSource } from './byte-source';
-import { readAll } from './open-weights';
+import { inTurn, largest, memoryFor, readAll } from './open-weights';
 import type { OpenWeights, TensorInfo } from './open-weights';
 import { DTYPE_BYTES, elementCount, isDtype, tensorOver } from './tensors';
 import type { Dtype, NamedTensor, TensorFile } from './tensors';
@@ -51,10 +51,21 @@ export async function openSafetensors(source: ByteSource): Promise<OpenWeights> 
     tensors: new Map(entries.map(({ name, shape, dtype }) => [name, { name, shape, dtype }])),
     metadata,
     warnings: [],
-    async *values(wanted) {
-      for (const { name, shape, dtype, begin, end } of entries)
-        if (wanted === undefined || wanted.has(name))
-          yield tensorOver(name, shape, dtype, await source.read(dataStart + begin, end - begin));
+    async *values(options = {}) {
+      const { only } = options;
+      const wanted = entries.filter(({ name }) => only === undefined || only.has(name));
+      const memory = memoryFor(
+        options,
+        largest(wanted, ({ begin, end }) => end - begin),
+      );
+      yield* inTurn(
+        wanted.map(({ name, shape, dtype, begin, end }) => async () => {
+          const bytes = memory(end - begin);
+          await source.readInto(bytes, dataStart + begin);
+          return tensorOver(name, shape, dtype, bytes);
+        }),
+        options,
+      );
     },
   };
 }

@@ -74,7 +74,8 @@ function requireComplete({ path, report }: LoadedNetwork): void {
     );
 }
 
-function sayWhatIsOdd({ path, report, stored, network }: LoadedNetwork): void {
+function sayWhatIsOdd({ path, report, stored, network, remarks }: LoadedNetwork): void {
+  for (const remark of remarks) tell(remark);
   if (report.prefixStripped.length > 0)
     tell(`${path}: prefix ${report.prefixStripped.join(', ')} taken off the names.`);
   if (report.unexpected.length > 0)

@@ -49,7 +49,8 @@ export interface Program {
   readonly channels: readonly number[];
 }
 
-const BLOCKS: Record<
+/** Blocks per stage, and of which kind: what a depth is. */
+export const BLOCKS: Record<
   NetworkSpec['arch'],
   { readonly counts: readonly number[]; readonly bottleneck: boolean }
 > = {

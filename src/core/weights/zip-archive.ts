@@ -228,7 +228,8 @@ function textOf(bytes: Uint8Array): string {
 }
 
 /** CRC-32 as in zip: the one of zlib where Node has it (from 20.15 on), else by table. */
-const crc32: (bytes: Uint8Array) => number = typeof zlib.crc32 === 'function' ? zlib.crc32 : crc32ByTable;
+export const crc32: (bytes: Uint8Array) => number =
+  typeof zlib.crc32 === 'function' ? zlib.crc32 : crc32ByTable;
 
 /** Exported for its test. */
 export function crc32ByTable(bytes: Uint8Array): number {

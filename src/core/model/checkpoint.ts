@@ -99,8 +99,9 @@ export async function readCheckpoint(path: string, given: Partial<NetworkSpec>):
 
 /** Copies what a report says is loaded into a network; everything else keeps its values. */
 export async function fillNetwork(network: Network, weights: OpenWeights, report: LoadReport): Promise<void> {
-  for await (const { name, data } of loadedTensors(weights, report, true))
-    network.weights.setFromBorder(name, data);
+  // Filters are brought into another order, which copies them; an engine may keep the other arrays, and these are lent.
+  for await (const { name, shape, data } of loadedTensors(weights, report, true))
+    network.weights.setFromBorder(name, shape.length === 5 ? data : data.slice());
 }
 
 /** Copies the tensors of one of our files into a network; missing or mismatched ones keep their values and are reported. */

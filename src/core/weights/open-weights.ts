@@ -73,7 +73,7 @@ export async function* inTurn<T>(
       begun.push(result);
       const [first] = begun;
       if (begun.length > (lent ? 0 : 1)) {
-        begun.shift();
+        void begun.shift();
         yield await first;
       }
     }

@@ -63,7 +63,17 @@ const zones = [
 ];
 
 export default tseslint.config(
-  { ignores: ['dist/**', 'node_modules/**', 'src/core/engine/wasm/assembly/**', 'fcd-demo/**'] },
+  {
+    ignores: [
+      'dist/**',
+      'node_modules/**',
+      'src/core/engine/wasm/assembly/**',
+      'fcd-demo/**',
+      '.vscode-server/**',
+      '.vscode-test/**',
+      'test-results/**',
+    ],
+  },
   ...tseslint.configs.recommended,
   {
     files: ['src/**/*.ts', 'test/**/*.ts'],

@@ -1,4 +1,4 @@
-// What the benchmark measures, bundled into dist/bench/machine.js.
+// The engine's machine without tfjs around it, bundled into dist/bench/machine.js: single kernels, for tests and trials.
 export { physicalCores } from '../../src/core/engine/choose';
 export {
   convolve,

@@ -53,7 +53,12 @@ function show(findings: readonly Finding[], most: number, path: string): void {
   if (rest > 0) tell(`... and ${rest} more ${findings[0].severity}s; "fcd cohort ${path}" lists all.`);
 }
 
-/** `warning: what is wrong (file:line)` */
+/**
+ * `file:line: warning: what is wrong`, as compilers write it, so that editors and scripts can point at the place; what
+ * is wrong with a file that has no lines ends in its name.
+ */
 export function findingLine({ severity, message, file, line }: Finding): string {
-  return `${severity}: ${message}${file ? ` (${file}${line ? `:${line}` : ''})` : ''}`;
+  const text = file !== undefined && /\.(tsv|csv|json)$/i.test(file);
+  if (text) return `${file}:${line ?? 1}: ${severity}: ${message}`;
+  return `${severity}: ${message}${file ? ` (${file})` : ''}`;
 }

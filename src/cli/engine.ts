@@ -10,10 +10,14 @@ export async function withEngine<T>(
   work: (engine: EngineReport) => Promise<T>,
 ): Promise<T> {
   try {
-    return await work(await openEngine(flags));
+    return await work(await openEngine({ onFallback: tellFallback, ...flags }));
   } finally {
     await closeEngine();
   }
+}
+
+function tellFallback(kernel: string): void {
+  tell(`${kernel} runs in JavaScript on one thread: this engine has no kernel of its own for it.`);
 }
 
 /** As {@link withEngine} and says which one it is: for work that is recorded. */
@@ -29,7 +33,7 @@ export async function withNamedEngine<T>(
 
 /**
  * As {@link withEngine}, for a run that has begun: its kernel module and thread count, not what is fastest now, so that
- * it goes on bit for bit. Other threads are possible, and said.
+ * it goes on bit for bit. Another number of threads is possible and said; it changes no bit.
  */
 export async function withEngineOf<T>(
   record: RunRecord,
@@ -42,7 +46,7 @@ export async function withEngineOf<T>(
   return withEngine({ engine: name, module, threads: flags.threads ?? threads }, (engine) => {
     if (engine.threads !== threads)
       tell(
-        `The run began with ${threads} threads and goes on with ${engine.threads}: sums are rounded differently from here on.`,
+        `The run began with ${threads} threads and goes on with ${engine.threads}: the same numbers to the bit, at another pace.`,
       );
     return work(engine);
   });

@@ -53,8 +53,17 @@ async function main(): Promise<number> {
       return STOPPED;
     }
     if (error instanceof InputError) {
-      tell(`fcd: ${error.message}`);
+      // One line each, as compilers write them: editors and scripts can point at the place.
+      for (const { file, line, message } of error.places) tell(`${file}:${line}: error: ${message}`);
+      if (error.places.length === 0) tell(`fcd: ${error.message}`);
+      else if (error.places.length > 1)
+        tell(`fcd: ${error.places.length} lines of ${error.places[0].file} must be corrected.`);
       return error instanceof UsageError ? WRONG_USE : FAILED;
+    }
+    // What the system refuses (a disk, a permission) is no fault of the program: its stack would tell nothing.
+    if (error instanceof Error && 'syscall' in error) {
+      tell(`fcd: ${messageOf(error)}.`);
+      return FAILED;
     }
     tell(`fcd: unexpected: ${messageOf(error)}`);
     if (error instanceof Error && error.stack) tell(error.stack);
@@ -62,6 +71,8 @@ async function main(): Promise<number> {
   }
 }
 
+// The terminal or editor that showed the progress may go before the work does; the work goes on.
+process.stderr.on('error', () => {});
 // A closed pipe (fcd ... | head) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) =>
   process.exit(error.code === 'EPIPE' ? 0 : FAILED),

@@ -95,6 +95,8 @@ export async function recipeGiven(flags: RecipeFlags, base?: Recipe): Promise<Re
 
 export interface EngineFlags {
   readonly engine?: EngineName | 'auto';
+  /** A kernel module by name. */
+  readonly module?: string;
   readonly threads?: number;
 }
 
@@ -103,6 +105,10 @@ export function addEngineOptions(command: Command): Command {
     .addOption(
       new Option('--engine <name>', 'what computes').choices(['auto', 'wasm', 'cpu']).default('auto'),
     )
+    .option(
+      '--module <name>',
+      'kernels of the engine wasm by name (default: the fastest that computes rightly)',
+    )
     .option('--threads <n>', 'threads of the engine (default: physical cores)', wholeNumber(1));
 }
 
@@ -110,6 +116,11 @@ export function modalityOption(): Option {
   return new Option('--modality <contrast>', 'what the network sees')
     .choices([...MODALITIES])
     .default('FLAIR' satisfies Modality);
+}
+
+/** For commands in which nothing is random: scripts pass the same options to all. */
+export function addUnusedSeedOption(command: Command): Command {
+  return command.option('--seed <n>', 'taken as by fcd train; nothing is random here', wholeNumber(0));
 }
 
 /** Parser of a whole number within limits. */

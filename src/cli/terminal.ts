@@ -16,6 +16,11 @@ export function printJson(value: unknown): void {
 }
 
 const SECONDS_BETWEEN_LINES = 10;
+const SECONDS_BETWEEN_DRAWINGS = 0.1;
+const BAR_CELLS = 24;
+
+/** What is behind standard error draws like a terminal although it is a pipe: an editor says so. */
+const DRAWN_ELSEWHERE = process.env.FCD_PROGRESS === 'live';
 
 /** Progress on standard error: a bar on a terminal, a line every ten seconds elsewhere (logs, CI). */
 export class Progress {
@@ -34,7 +39,8 @@ export class Progress {
   ): void {
     if (this.quiet) return;
     const left = secondsLeft === null ? '' : `, ${duration(secondsLeft)} left`;
-    if (process.stderr.isTTY) this.draw(title, done, total, `${detail}${left}`);
+    if (DRAWN_ELSEWHERE) this.overwrite(title, done, total, `${detail}${left}`);
+    else if (process.stderr.isTTY) this.draw(title, done, total, `${detail}${left}`);
     else this.line(title, done, total, `${detail}${left}`);
   }
 
@@ -42,7 +48,23 @@ export class Progress {
   end(): void {
     this.bar?.stop();
     this.bar = undefined;
+    if (DRAWN_ELSEWHERE && this.title !== '') process.stderr.write('\n');
     this.title = '';
+  }
+
+  /** One line that is written over: back to its start, erased, without wrapping whatever the terminal's width. */
+  private overwrite(title: string, done: number, total: number, detail: string): void {
+    const now = performance.now() / 1000;
+    const begins = title !== this.title;
+    if (!begins && done < total && now - this.lastLine < SECONDS_BETWEEN_DRAWINGS) return;
+    if (begins) this.end();
+    this.title = title;
+    this.lastLine = now;
+    const share = Math.min(1, done / Math.max(1, total));
+    const filled = Math.round(share * BAR_CELLS);
+    const bar = '█'.repeat(filled) + '░'.repeat(BAR_CELLS - filled);
+    const percent = `${Math.floor(share * 100)} %`.padStart(5);
+    process.stderr.write(`\r\x1b[2K\x1b[?7l${title.padEnd(22)} ${bar} ${percent}  ${detail}\x1b[?7h`);
   }
 
   private draw(title: string, done: number, total: number, detail: string): void {
@@ -94,14 +116,26 @@ export function table(header: readonly string[], rows: readonly (readonly string
   return [line(header), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
 }
 
+/** A Ctrl-C can arrive twice, from the terminal and from the process that started this one: within this time it is one. */
+const SAME_PRESS_MS = 500;
+
 /**
- * A signal that aborts on Ctrl-C or SIGTERM: work stops at its next safe point. A second Ctrl-C ends at once.
+ * A signal that aborts on Ctrl-C, SIGTERM or when the terminal is closed: work stops at its next safe point. A second
+ * Ctrl-C ends at once; other signals do not, for whoever ends a session sends several.
  */
 export function stopOnInterrupt(): AbortSignal {
   const controller = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const)
+  let interrupts = 0;
+  let pressed = -Infinity;
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(name, () => {
-      if (controller.signal.aborted) process.exit(130);
+      if (name === 'SIGINT') {
+        const now = performance.now();
+        if (now - pressed > SAME_PRESS_MS) interrupts++;
+        pressed = now;
+        if (interrupts > 1) process.exit(130);
+      }
+      if (controller.signal.aborted) return;
       tell('\nStopping at the next safe point (once more to end at once) ...');
       controller.abort();
     });

@@ -14,6 +14,7 @@ export interface TrainingFlags {
   readonly epochs?: number;
   readonly batch?: number;
   readonly microBatch?: number;
+  readonly checkpointActivations?: boolean;
   readonly optimiser?: OptimiserConfig['kind'];
   readonly lr?: number;
   readonly weightDecay?: number;
@@ -27,6 +28,10 @@ export function addTrainingOptions(command: Command): Command {
     .option('--epochs <n>', `epochs (default ${DEFAULT_TRAINING.epochs})`, wholeNumber(1))
     .option('--batch <n>', `volumes per step (default ${DEFAULT_TRAINING.batchSize})`, wholeNumber(1))
     .option('--micro-batch <n>', 'volumes computed at once (default: the batch)', wholeNumber(1))
+    .option(
+      '--checkpoint-activations',
+      'keep less for the backward pass and compute it again: a third slower',
+    )
     .addOption(new Option('--optimiser <name>', 'default adam').choices(['sgd', 'adam', 'adamw']))
     .option('--lr <rate>', 'learning rate', numberWithin(1e-9, 10))
     .option('--weight-decay <rate>', 'weight decay', numberWithin(0, 1))
@@ -58,6 +63,7 @@ export async function trainingGiven(flags: TrainingFlags, base = DEFAULT_TRAININ
       microBatch:
         flags.microBatch ??
         Math.min(merged.microBatch === base.microBatch ? batchSize : merged.microBatch, batchSize),
+      checkpointActivations: flags.checkpointActivations ?? merged.checkpointActivations,
       optimiser: {
         ...optimiser,
         learningRate: flags.lr ?? optimiser.learningRate,

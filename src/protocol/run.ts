@@ -46,6 +46,8 @@ export const runSchema = v.object({
   name: v.string(),
   created: v.string(),
   command: v.array(v.string()),
+  /** Where the command was given: its paths may be relative to it. Absent in runs of earlier versions. */
+  cwd: v.optional(v.string()),
   version: v.string(),
   commit: v.nullable(v.string()),
   cohort: v.object({
@@ -70,6 +72,21 @@ export const runSchema = v.object({
 });
 export type RunRecord = v.InferOutput<typeof runSchema>;
 
+/** process.json: who computes the run at this moment; not there when nobody does. */
+export const processSchema = v.object({
+  schema: v.literal(RUN_SCHEMA),
+  host: v.string(),
+  pid: v.number(),
+  started: v.string(),
+});
+export type ProcessRecord = v.InferOutput<typeof processSchema>;
+
+/**
+ * A file of this name in the directory of a run or an experiment asks it to stop at its next step, in a state that can
+ * be resumed; whoever computes it removes the file. It works where no signal arrives: on a cluster, from another machine.
+ */
+export const STOP_FILE = 'stop';
+
 const at = { time: v.string() };
 
 /** A line of events.jsonl. */
@@ -93,6 +110,14 @@ export const eventSchema = v.variant('type', [
     validationLoss: v.nullable(v.number()),
     validationAccuracy: v.nullable(v.number()),
     best: v.boolean(),
+  }),
+  /** What is not training and may take long; at most one a second. */
+  v.object({
+    ...at,
+    type: v.literal('phase'),
+    phase: v.picklist(['reading', 'predicting', 'explaining']),
+    done: v.number(),
+    total: v.number(),
   }),
   v.object({ ...at, type: v.literal('checkpoint'), kind: v.picklist(['last', 'best']), epoch: v.number() }),
   v.object({ ...at, type: v.literal('warning'), message: v.string() }),
@@ -139,7 +164,7 @@ export function parseEvents(text: string): RunEvent[] {
       events.push(v.parse(eventSchema, JSON.parse(line)));
     } catch (error) {
       if (index < lines.length - 1)
-        throw new Error(`Line ${index + 1} of events.jsonl is not an event: ${line.slice(0, 80)}`, {
+        throw new Error(`line ${index + 1} is not an event (${line.slice(0, 80)}).`, {
           cause: error,
         });
     }

@@ -460,4 +460,5 @@ def main(what, *names):
         act(name)
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

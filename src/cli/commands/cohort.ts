@@ -40,7 +40,7 @@ function addPhantom(fcd: Command): void {
     .requiredOption('--out <dir>', 'a new or empty folder')
     .option('--subjects <n>', 'how many cases', wholeNumber(2), 40)
     .option('--twins', 'draw every head with its lesion and without it: half as many heads')
-    .option('--size <voxels>', 'voxels along the longest side', wholeNumber(16), 64)
+    .option('--size <voxels>', 'voxels along the longest side, from 32 to 256', wholeNumber(32, 256), 64)
     .option('--seed <n>', 'the same seed makes the same bytes', wholeNumber(0), 1)
     .option(
       '--difficulty <0..1>',

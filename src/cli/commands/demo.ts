@@ -55,6 +55,7 @@ const RECIPE: Recipe = {
 
 const TRAINING: Omit<TrainingConfig, 'epochs'> = {
   batchSize: 8,
+  checkpointActivations: false,
   microBatch: 8,
   optimiser: {
     kind: 'adamw',
@@ -133,7 +134,10 @@ async function run(flags: DemoFlags): Promise<void> {
       },
       {
         maps: MAPS,
-        onAdvice: tell,
+        onAdvice: (sentence) => {
+          progress.end();
+          tell(sentence);
+        },
         niftis: true,
         signal,
         onProgress: (fold, at) => showProgress(progress, `Fold ${fold.index + 1}/${fold.count} `, at),

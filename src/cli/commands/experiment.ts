@@ -102,7 +102,10 @@ async function run(flags: ExperimentFlags): Promise<void> {
           maps: DEFAULT_MAPS,
           niftis: true,
           signal: stopOnInterrupt(),
-          onAdvice: tell,
+          onAdvice: (sentence) => {
+            progress.end();
+            tell(sentence);
+          },
           onProgress: (fold, at) => showProgress(progress, `Fold ${fold.index + 1}/${fold.count} `, at),
         },
       );

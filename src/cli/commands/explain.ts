@@ -1,23 +1,25 @@
 import { Option, type Command } from 'commander';
-import { writeCam, type CamRecord } from '../../core/explain/cam-file';
+import { writeCam } from '../../core/explain/cam-file';
 import { camToNifti } from '../../core/explain/cam-nifti';
-import { explainVolume } from '../../core/explain/explain-volume';
 import { CAM_METHODS, type CamMethod } from '../../core/explain/gradcam';
 import { ALIGNMENTS, type Alignment } from '../../core/explain/place-map';
+import { explainScan } from '../../core/inference/explain-scan';
+import { CLASS_NAMES } from '../../core/inference/predict-scan';
 import type { LoadedNetwork } from '../../core/model/checkpoint';
+import { atOnce } from '../../core/model/steps';
 import { withEngine } from '../engine';
 import { addInputOptions, openModel, prepareInput, recipeFor, type InputFlags } from '../input';
 import {
   addEngineOptions,
   addNetworkOptions,
   addRecipeOptions,
+  addUnusedSeedOption,
   UsageError,
   type EngineFlags,
   type NetworkFlags,
   type RecipeFlags,
 } from '../options';
 import { print, printJson, tell } from '../terminal';
-import { CLASS_NAMES, className } from './predict';
 
 interface ExplainFlags extends NetworkFlags, RecipeFlags, EngineFlags, InputFlags {
   readonly model: string;
@@ -47,6 +49,7 @@ export function addExplain(fcd: Command): void {
     .option('--raw-out <file>', "also save the map at the layer's own resolution (.safetensors)")
     .option('--json', 'JSON on standard output');
   addInputOptions(command);
+  addUnusedSeedOption(command);
   addNetworkOptions(command);
   addRecipeOptions(command);
   addEngineOptions(command).action(run);
@@ -69,50 +72,32 @@ async function run(flags: ExplainFlags): Promise<void> {
 async function explain(
   flags: ExplainFlags,
   classIndex: number | undefined,
-  { network, meta, path }: LoadedNetwork,
+  model: LoadedNetwork,
 ): Promise<void> {
-  const recipe = await recipeFor(flags, meta);
-  const { channels, subject } = await prepareInput(flags.input, recipe, flags, meta);
-  const grid = { shape: channels[0].shape, affine: channels[0].affine };
+  const recipe = await recipeFor(flags, model.meta);
+  const scan = await prepareInput(flags.input, recipe, flags, model.meta);
   const { layer, method, align } = flags;
-  const { raw, layerMap } = explainVolume(network, channels, grid, { layer, method, align, classIndex });
-  const max = raw.data.reduce((a, b) => Math.max(a, b), -Infinity);
-  const min = raw.data.reduce((a, b) => Math.min(a, b), Infinity);
-  const name = className(raw.classIndex);
-  const logit = raw.logits[raw.classIndex];
-  const record: CamRecord = {
-    schemaVersion: 1,
-    participantId: flags.input.split(',')[0],
-    layer,
-    class: { index: raw.classIndex, name },
-    method,
-    align,
-    logit,
-    axes: network.spec.axes,
-    receptive: layerMap.receptive,
-    grid: { shape: grid.shape, affine: [...grid.affine] },
-    recipe: { ...recipe },
-    image: flags.input,
-    model: path,
-    flags: max === 0 ? ['all-zero-map'] : [],
-  };
-  await camToNifti(flags.out, { map: layerMap, record }, subject);
-  if (flags.rawOut !== undefined) await writeCam(flags.rawOut, layerMap, record);
+  const explained = atOnce(
+    explainScan(model, { scan, recipe, name: flags.input }, { layer, method, align, classIndex }),
+  );
+  const { cam, logit, min, max } = explained;
+  if (flags.rawOut !== undefined) await writeCam(flags.rawOut, cam.map, cam.record);
+  await camToNifti(flags.out, cam, scan.subject);
+  const { shape } = cam.map;
   if (flags.json) {
-    const shape = raw.shape;
     printJson({
       out: flags.out,
       layer,
-      class: name,
+      class: explained.class,
       method,
       logit,
       raw: { shape, min, max },
-      flags: record.flags,
+      flags: cam.record.flags,
     });
     return;
   }
   print(
-    `${method} of ${name} at ${layer} (logit ${logit.toFixed(4)}), ${raw.shape.join(' x ')} cells, values ${min.toPrecision(4)} to ${max.toPrecision(4)}: ${flags.out}`,
+    `${method} of ${explained.class} at ${layer} (logit ${logit.toFixed(4)}), ${shape.join(' x ')} cells, values ${min.toPrecision(4)} to ${max.toPrecision(4)}: ${flags.out}`,
   );
   if (max === 0) tell('The map is zero everywhere: at this layer nothing speaks for this class.');
 }

@@ -1,12 +1,13 @@
 import type { Command } from 'commander';
-import { networkInput } from '../../core/model/input';
-import { softmax } from '../../core/train/loss';
+import { predictScan } from '../../core/inference/predict-scan';
+import { atOnce } from '../../core/model/steps';
 import { withEngine } from '../engine';
 import { addInputOptions, openModel, prepareInput, recipeFor, type InputFlags } from '../input';
 import {
   addEngineOptions,
   addNetworkOptions,
   addRecipeOptions,
+  addUnusedSeedOption,
   type EngineFlags,
   type NetworkFlags,
   type RecipeFlags,
@@ -19,13 +20,6 @@ interface PredictFlags extends NetworkFlags, RecipeFlags, EngineFlags, InputFlag
   readonly json?: boolean;
 }
 
-/** Names of the classes of the study's networks, by index. */
-export const CLASS_NAMES = ['control', 'fcd'] as const;
-
-export function className(index: number): string {
-  return CLASS_NAMES[index] ?? `class ${index}`;
-}
-
 export function addPredict(fcd: Command): void {
   const command = fcd
     .command('predict')
@@ -34,6 +28,7 @@ export function addPredict(fcd: Command): void {
     .requiredOption('--input <scans...>', 'NIfTI files; two channels of one case: T1W,FLAIR')
     .option('--json', 'JSON on standard output; "probability" is that of fcd');
   addInputOptions(command);
+  addUnusedSeedOption(command);
   addNetworkOptions(command);
   addRecipeOptions(command);
   addEngineOptions(command).action(run);
@@ -47,11 +42,7 @@ async function run(flags: PredictFlags): Promise<void> {
       const predicted = [];
       for (const input of flags.input) {
         const { channels } = await prepareInput(input, recipe, flags, meta);
-        const x = networkInput(channels, network.spec);
-        const logits = [...network.predict(x)];
-        x.dispose();
-        const best = logits.indexOf(Math.max(...logits));
-        predicted.push({ input, logits, probability: softmax(logits)[1], predicted: className(best) });
+        predicted.push({ input, ...atOnce(predictScan(network, channels)) });
       }
       return predicted;
     } finally {

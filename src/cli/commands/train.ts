@@ -136,6 +136,10 @@ async function run(
       maps: DEFAULT_MAPS,
       niftis: true,
       signal: stopOnInterrupt(),
+      onAdvice: (sentence) => {
+        progress.end();
+        tell(sentence);
+      },
       onProgress: (at) => showProgress(progress, '', at),
     });
     progress.end();

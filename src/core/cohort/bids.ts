@@ -45,6 +45,7 @@ export async function readBids(root: string): Promise<Cohort> {
     examined.flatMap(({ state }) => [...state].map(([file, { bytes }]) => [file.path, bytes] as const)),
   );
   return {
+    path: root,
     root,
     kind: 'bids',
     cases,

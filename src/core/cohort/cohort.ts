@@ -56,6 +56,8 @@ export interface AgeColumn {
 }
 
 export interface Cohort {
+  /** Absolute path that {@link readCohort} was given: the BIDS directory, or the manifest itself. */
+  readonly path: string;
   /** Absolute path of the BIDS directory or of the manifest's directory. */
   readonly root: string;
   readonly kind: 'bids' | 'manifest';

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
-import { InputError } from '../errors';
+import { faultAt, InputError, type Place } from '../errors';
 import { parseBidsName } from './bids-name';
 import { CONTRASTS, type Case, type Cohort, type Contrast, type Finding } from './cohort';
 import { duplicateImages } from './duplicates';
@@ -34,8 +34,10 @@ export async function readManifest(path: string): Promise<Cohort> {
   const table = await readTable(path);
   requireColumns(table, ['participant_id', 'group']);
   if (!table.columns.includes('t1w') && !table.columns.includes('flair'))
-    throw new InputError(
-      `${path}, line 1: there is neither a column t1w nor flair; the columns are ${table.columns.join(', ')}. ` +
+    throw faultAt(
+      path,
+      1,
+      `there is neither a column t1w nor flair; the columns are ${table.columns.join(', ')}. ` +
         `A BIDS data set is given by its folder, not by its participants.tsv.`,
     );
   if (table.rows.length === 0) throw new InputError(`${path} has a header but no cases.`);
@@ -45,6 +47,7 @@ export async function readManifest(path: string): Promise<Cohort> {
   const cases = lines.map(({ one }) => one).sort((a, b) => (a.participantId < b.participantId ? -1 : 1));
   const bytesOf = new Map(lines.flatMap(({ bytes }) => bytes));
   return {
+    path,
     root,
     kind: 'manifest',
     cases,
@@ -64,19 +67,20 @@ export async function readManifest(path: string): Promise<Cohort> {
 }
 
 function checkedParticipants(table: Table): { person: Participant; row: TableRow }[] {
-  const faults: string[] = [];
+  const faults: Place[] = [];
+  const fault = (line: number, message: string): void => {
+    faults.push({ file: table.path, line, message });
+  };
   const lineOf = new Map<string, number>();
   const people: { person: Participant; row: TableRow }[] = [];
   for (const row of table.rows) {
     const person = participantOf(table, row);
     const drawnOn = row.cell('roi_on');
-    if (typeof person === 'string') faults.push(`line ${row.line}: ${person}`);
+    if (typeof person === 'string') fault(row.line, person);
     else if (lineOf.has(person.participantId))
-      faults.push(
-        `line ${row.line}: ${person.participantId} is already on line ${lineOf.get(person.participantId)}.`,
-      );
+      fault(row.line, `${person.participantId} is already on line ${lineOf.get(person.participantId)}.`);
     else if (drawnOn !== undefined && contrastNamed(drawnOn) === undefined)
-      faults.push(`line ${row.line}: roi_on is "${drawnOn}"; it says T1w or FLAIR.`);
+      fault(row.line, `roi_on is "${drawnOn}"; it says T1w or FLAIR.`);
     else {
       lineOf.set(person.participantId, row.line);
       people.push({ person, row });
@@ -84,8 +88,10 @@ function checkedParticipants(table: Table): { person: Participant; row: TableRow
   }
   if (faults.length > 0) {
     const rest = faults.length > 10 ? `\n  and ${faults.length - 10} more` : '';
+    const lines = faults.slice(0, 10).map(({ line, message }) => `line ${line}: ${message}`);
     throw new InputError(
-      `${table.path} has ${counted(faults.length, 'faulty line')}:\n  ${faults.slice(0, 10).join('\n  ')}${rest}`,
+      `${table.path} has ${counted(faults.length, 'faulty line')}:\n  ${lines.join('\n  ')}${rest}`,
+      { places: faults },
     );
   }
   return people;

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InputError } from '../errors';
+import { faultAt } from '../errors';
 import { GROUPS, type AgeColumn, type Case, type Finding, type Group } from './cohort';
 import { grouped } from './grouped';
 import { readTable, type Table, type TableRow } from './table';
@@ -63,8 +63,10 @@ export async function readParticipants(root: string): Promise<{
 export function requireColumns(table: Table, columns: readonly string[]): void {
   const missing = columns.filter((column) => !table.columns.includes(column));
   if (missing.length > 0)
-    throw new InputError(
-      `${table.path}, line 1: there is no column ${missing.join(', ')}; the columns are ${table.columns.join(', ')}.`,
+    throw faultAt(
+      table.path,
+      1,
+      `there is no column ${missing.join(', ')}; the columns are ${table.columns.join(', ')}.`,
     );
 }
 

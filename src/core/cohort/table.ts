@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { CsvError, parse } from 'csv-parse/sync';
-import { InputError, messageOf } from '../errors';
+import { faultAt, InputError, messageOf } from '../errors';
 
 export interface TableRow {
   /** 1-based line in the file (of the record's end where a quoted CSV cell spans lines). */
@@ -35,8 +35,10 @@ export async function readTable(path: string): Promise<Table> {
   const positions = new Map(columns.map((name, position) => [name, position]));
   const rows = records.slice(1).map(({ line, cells }): TableRow => {
     if (cells.length !== columns.length)
-      throw new InputError(
-        `${path}, line ${line}: ${cells.length} cells where the header has ${columns.length}; write n/a into cells without a value.`,
+      throw faultAt(
+        path,
+        line,
+        `${cells.length} cells where the header has ${columns.length}; write n/a into cells without a value.`,
       );
     return {
       line,
@@ -92,17 +94,20 @@ function parseRecords(path: string, text: string, delimiter: string, quoted: boo
     }) as unknown as { info: { lines: number }; record: string[] }[];
     return parsed.map(({ info, record }) => ({ line: info.lines, cells: record }));
   } catch (error) {
-    const line = error instanceof CsvError && typeof error.lines === 'number' ? `, line ${error.lines}` : '';
-    throw new InputError(`${path}${line}: not a readable table: ${messageOf(error)}.`);
+    const message = `not a readable table: ${messageOf(error)}.`;
+    throw error instanceof CsvError && typeof error.lines === 'number'
+      ? faultAt(path, error.lines, message)
+      : new InputError(`${path}: ${message}`);
   }
 }
 
 function checkHeader(path: string, columns: readonly string[], tabs: boolean): void {
   if (columns.length === 1 && /[,;\t]/.test(columns[0]))
-    throw new InputError(
-      `${path}, line 1: the header is one cell ("${columns[0]}"); ${basename(path)} must be separated by ${tabs ? 'tabs' : 'commas'}.`,
+    throw faultAt(
+      path,
+      1,
+      `the header is one cell ("${columns[0]}"); ${basename(path)} must be separated by ${tabs ? 'tabs' : 'commas'}.`,
     );
   const twice = columns.find((name, position) => columns.indexOf(name) !== position);
-  if (twice !== undefined)
-    throw new InputError(`${path}, line 1: column "${twice}" occurs twice; name each column once.`);
+  if (twice !== undefined) throw faultAt(path, 1, `column "${twice}" occurs twice; name each column once.`);
 }

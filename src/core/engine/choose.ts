@@ -3,11 +3,13 @@ import { availableParallelism } from 'node:os';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import { InputError, messageOf } from '../errors';
-import type { EngineOptions, EngineReport } from './engine';
+import type { EngineMemory, EngineOptions, EngineReport } from './engine';
 import { BACKEND_NAME, WasmBackend } from './wasm/backend';
 import { registerKernels } from './wasm/kernels';
 import { Machine } from './wasm/machine';
 import { MODULES, compileModule, type KernelModule } from './wasm/modules';
+import { Profile } from './wasm/profile';
+import { timePeak } from './wasm/peak';
 import { selfTest, timeConvolution } from './wasm/self-test';
 
 /** Memory of a trial: 64 MiB. */
@@ -58,7 +60,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<EngineRep
     );
   }
   registerKernels();
-  tf.registerBackend(BACKEND_NAME, () => new WasmBackend(machine));
+  tf.registerBackend(BACKEND_NAME, () => new WasmBackend(machine, options.onFallback));
   await tf.setBackend(BACKEND_NAME);
   const report: EngineReport = {
     ...common(machine.threads),
@@ -69,6 +71,13 @@ export async function openEngine(options: EngineOptions = {}): Promise<EngineRep
   };
   open = { machine, report };
   return report;
+}
+
+/** Tests and times every kernel module, whichever is in use. */
+export async function testModules(): Promise<EngineReport['selfTest']> {
+  const trials: Trial[] = [];
+  for (const module of MODULES) trials.push(await tryModule(module));
+  return trials.map(({ module, ok, gflops, detail }) => ({ module, ok, gflops, detail }));
 }
 
 /** Stops the threads and forgets the backend; its tensors cannot be used any more. */
@@ -85,10 +94,46 @@ export function currentEngine(): EngineReport | undefined {
   return open?.report;
 }
 
-/** Bytes of the engine's memory: given to tensors, and grown to. Undefined where tfjs's own backend computes. */
-export function engineMemory(): { readonly inUse: number; readonly reserved: number } | undefined {
+/** What the engine's memory holds. Undefined where tfjs's own backend computes. */
+export function engineMemory(): EngineMemory | undefined {
   const heap = open?.machine?.heap;
-  return heap && { inUse: heap.bytesInUse, reserved: heap.bytesReserved };
+  return (
+    heap && {
+      inUse: heap.bytesInUse,
+      reserved: heap.bytesReserved,
+      peak: heap.peakBytesInUse,
+      atMost: heap.bytesAtMost,
+    }
+  );
+}
+
+/** From now on, the peak of {@link engineMemory} counts anew. */
+export function resetEnginePeak(): void {
+  open?.machine?.heap.resetPeak();
+}
+
+/** The machine of the open engine, for what measures single kernels. @throws Error without the wasm engine */
+export function engineMachine(): Machine {
+  if (!open?.machine) throw new Error('No wasm engine is open.');
+  return open.machine;
+}
+
+/** Does work and says where its time went. Undefined where tfjs's own backend computes. */
+export function profiled<T>(work: () => T): { readonly result: T; readonly profile?: Profile } {
+  const pool = open?.machine?.pool;
+  if (!pool) return { result: work() };
+  const profile = new Profile();
+  pool.profile = profile;
+  try {
+    return { result: work(), profile };
+  } finally {
+    pool.profile = undefined;
+  }
+}
+
+/** GFLOP/s that all threads reach together on registers alone: the best of a few tries. Undefined on the cpu engine. */
+export function measurePeak(): number | undefined {
+  return open?.machine && timePeak(open.machine);
 }
 
 function common(threads: number): { threads: number; node: string } {

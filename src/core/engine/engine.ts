@@ -17,8 +17,25 @@ export interface EngineReport {
   }[];
 }
 
+/** Bytes of the engine's memory. */
+export interface EngineMemory {
+  /** Given to tensors and to running kernels. */
+  readonly inUse: number;
+  /** That it has grown to. */
+  readonly reserved: number;
+  /** The most that was ever in use. */
+  readonly peak: number;
+  /** That it can give at most. */
+  readonly atMost: number;
+}
+
 export interface EngineOptions {
   readonly engine?: EngineName | 'auto';
+  /**
+   * Hears, once by name, of a kernel that the engine leaves to tfjs's JavaScript although it has much to do: such a
+   * kernel works, on one thread and slowly.
+   */
+  readonly onFallback?: (kernel: string) => void;
   /** Threads including the caller; default: physical cores. */
   readonly threads?: number;
   /** A kernel module by name, for replay of a recorded plan and for tests. */

@@ -39,9 +39,10 @@ export function runRecord(asked: RunAsked): RunRecord {
     name: asked.name,
     created: new Date().toISOString(),
     command: [...asked.command],
+    cwd: process.cwd(),
     version: VERSION,
     commit: gitCommit(),
-    cohort: { path: cohort.root, fingerprint: cohort.fingerprint, cases: asked.cases.length },
+    cohort: { path: cohort.path, fingerprint: cohort.fingerprint, cases: asked.cases.length },
     modality: asked.modality,
     fold: {
       index: fold.index,

@@ -1,7 +1,8 @@
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Results } from '../../protocol/results';
-import type { RunRecord } from '../../protocol/run';
+import { STOP_FILE, type RunRecord } from '../../protocol/run';
 import { InputError } from '../errors';
 import { writeJson } from '../files/whole';
 import type { Fold } from '../cohort/cohort';
@@ -19,10 +20,8 @@ export interface CrossValidation extends Omit<RunAsked, 'fold'> {
   readonly notes: readonly string[];
 }
 
-export interface CrossValidationOptions extends Omit<RunOptions, 'onProgress'> {
+export interface CrossValidationOptions extends Omit<RunOptions, 'onProgress' | 'experiment'> {
   readonly onProgress?: (fold: Fold, progress: RunProgress) => void;
-  /** A sentence that a person should read before the work begins. */
-  readonly onAdvice?: (sentence: string) => void;
 }
 
 /**
@@ -48,11 +47,14 @@ export async function crossValidate(
     if (directory.exists) requireSame(await directory.record(), record, directory.path);
     runs.push({ fold, directory, record });
   }
+  // A wish to stop that was meant for an earlier process is forgotten.
+  await rm(join(asked.out, STOP_FILE), { force: true });
   const finished: FinishedRun[] = [];
   for (const { fold, directory, record } of runs) {
     if (!directory.exists) await directory.begin(record);
     const result = await executeRun(directory, store, {
       ...options,
+      experiment: asked.out,
       onProgress: (progress) => options.onProgress?.(fold, progress),
     });
     finished.push({ record: await directory.record(), result, events: directory.events() });

@@ -7,7 +7,7 @@ import {
   readFileSync,
   truncateSync,
 } from 'node:fs';
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import {
@@ -62,7 +62,6 @@ export class RunDirectory {
       throw new InputError(
         `${this.path} holds a run already. Give another --out, or go on with it: fcd train --resume ${this.path}.`,
       );
-    await mkdir(this.path, { recursive: true });
     await writeJson(this.recordPath, record);
   }
 
@@ -96,7 +95,14 @@ export class RunDirectory {
 
   events(): RunEvent[] {
     const path = join(this.path, 'events.jsonl');
-    return existsSync(path) ? parseEvents(readFileSync(path, 'utf8')) : [];
+    if (!existsSync(path)) return [];
+    try {
+      return parseEvents(readFileSync(path, 'utf8'));
+    } catch (error) {
+      throw new InputError(`${path} is damaged: ${messageOf(error)} Remove that line to go on.`, {
+        cause: error,
+      });
+    }
   }
 
   async writePredictions(rows: readonly PredictionRow[]): Promise<void> {

@@ -8,6 +8,7 @@ import { explainVolume } from '../explain/explain-volume';
 import type { CamMethod } from '../explain/gradcam';
 import { scoreMap, type LocalisationScores } from '../explain/heat-score';
 import type { Alignment } from '../explain/place-map';
+import { engineMemory } from '../engine/choose';
 import { InputError, StoppedError, messageOf } from '../errors';
 import { loadInto, saveNetwork } from '../model/checkpoint';
 import { Network } from '../model/network';
@@ -15,6 +16,7 @@ import { parseNetworkSpec, type NetworkSpec } from '../model/spec';
 import { stepsPerEpoch } from '../train/batches';
 import { parseTraining, type TrainingConfig } from '../train/config';
 import { fit } from '../train/fit';
+import { requireStepFits } from '../train/memory-need';
 import { FIT_START, fitIsOver, parseFitState, type FitState } from '../train/fit-state';
 import { softmax } from '../train/loss';
 import type { Optimiser } from '../train/optimiser';
@@ -26,6 +28,7 @@ import { toFloat32, type TensorFile } from '../weights/tensors';
 import type { CaseStore, StoredCase } from './case-store';
 import { loadInit, seenAfter } from './init-weights';
 import type { RunDirectory } from './run-directory';
+import { RunProcess } from './run-process';
 
 /** A class map that a run makes of every test patient. */
 export interface MapRequest {
@@ -47,8 +50,12 @@ export interface RunOptions {
   readonly maps: readonly MapRequest[];
   /** Also write each map as a NIfTI on the subject's own grid. */
   readonly niftis: boolean;
+  /** The experiment that the run is part of: a file `stop` in there counts as well as one in the run's directory. */
+  readonly experiment?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: RunProgress) => void;
+  /** A sentence that a person should read; the run's own ones are warnings among its events as well. */
+  readonly onAdvice?: (sentence: string) => void;
 }
 
 export interface RunProgress {
@@ -80,8 +87,9 @@ export interface RunResult {
 /**
  * One fit with everything that follows from it: training, predictions of the test cases, class maps and Heat-Scores of
  * the test patients. The directory holds a run.json already (see {@link RunDirectory.begin}); a run that was stopped
- * goes on from its last checkpoint, one that is finished is only evaluated again.
- * @throws StoppedError when the signal aborts; the directory can then be resumed
+ * goes on from its last checkpoint, one that is finished is only evaluated again. While it lasts, process.json says who
+ * computes, and a file `stop` in the directory asks to stop at the next step.
+ * @throws StoppedError when the signal aborts or a file `stop` appears; the directory can then be resumed
  */
 export async function executeRun(
   directory: RunDirectory,
@@ -92,10 +100,18 @@ export async function executeRun(
   const plan = planOf(record, directory.recordPath);
   const began = performance.now();
   await directory.sweep();
-  const finished = directory.events().some(({ type }) => type === 'finished');
-  const run = new Run(directory, record, plan, store, options);
+  const events = directory.events();
+  const finished = events.some(({ type }) => type === 'finished');
+  const { experiment } = options;
+  const process = await RunProcess.begin(
+    [directory.path, ...(experiment ? [experiment] : [])],
+    options.signal,
+  );
+  const run = new Run(directory, record, plan, store, options, process, finished);
   try {
-    await run.train();
+    // What counts after training is there: the last checkpoint may have been removed to save space.
+    if (finished && directory.has(directory.checkpoint('best'))) await run.loadBest();
+    else await run.train(events.some(({ type }) => type === 'step'));
     const result = await run.evaluate();
     if (!finished) {
       const seconds = (performance.now() - began) / 1000;
@@ -110,6 +126,7 @@ export async function executeRun(
   } finally {
     directory.sync();
     run.dispose();
+    await process.end();
   }
 }
 
@@ -146,10 +163,13 @@ export function splitForValidation(
   );
 }
 
+const MILLISECONDS_BETWEEN_PHASES = 1000;
+
 class Run {
   /** Where the last checkpoint stands. */
   reached: FitState = FIT_START;
   private readonly network: Network;
+  private lastPhase = -Infinity;
 
   constructor(
     private readonly directory: RunDirectory,
@@ -157,6 +177,9 @@ class Run {
     private readonly plan: CheckedPlan,
     private readonly store: CaseStore,
     private readonly options: RunOptions,
+    private readonly process: RunProcess,
+    /** The run ended well before: what is done now is evaluation only, and no news. */
+    private readonly over: boolean,
   ) {
     this.network = new Network(plan.spec, record.seed);
   }
@@ -165,16 +188,27 @@ class Run {
     this.network.dispose();
   }
 
-  /** Leaves the weights that count in the network: the best ones with early stopping, else the last. */
-  async train(): Promise<void> {
+  /**
+   * Leaves the weights that count in the network: the best ones with early stopping, else the last.
+   * @param begunBefore whether steps were taken already
+   */
+  async train(begunBefore: boolean): Promise<void> {
     const { directory, network } = this;
     const { training } = this.plan;
     const last = await lastCheckpoint(directory);
     if (last) this.reached = last.state;
+    else if (begunBefore)
+      this.warn(
+        `There is no last checkpoint (${directory.checkpoint('last')}) to go on from: the run was cut off before its first one, or it was lost. It begins anew.`,
+      );
     if (last && fitIsOver(last.state, training)) loadInto(network, last.file);
     else await this.fit(last);
-    if (training.patience > 0) loadInto(network, await readWeights(directory.checkpoint('best')));
+    if (training.patience > 0) await this.loadBest();
     else if (!directory.has(directory.checkpoint('best'))) await this.save('best', this.reached);
+  }
+
+  async loadBest(): Promise<void> {
+    loadInto(this.network, await readWeights(this.directory.checkpoint('best')));
   }
 
   private async fit(last: LastCheckpoint | undefined): Promise<void> {
@@ -190,6 +224,8 @@ class Run {
       leftRight: spec.axes === 'ijk' ? (0 as const) : (2 as const),
     };
     requireOneShape([...data.train, ...data.validation]);
+    const need = requireStepFits(network.program, training, data.train[0].shape, engineMemory());
+    if (need) options.onAdvice?.(need);
     const perEpoch = stepsPerEpoch(data.train, training.batchSize);
     if (last) {
       loadInto(network, last.file);
@@ -204,11 +240,12 @@ class Run {
       training,
       record.seed,
       {
-        signal: options.signal,
+        signal: this.process.signal,
         onCheckpoint: (kind, at, optimiser) => this.save(kind, at, optimiser),
         onEvent: (event) => {
           directory.append(event);
           if (event.type !== 'step') return;
+          this.process.look();
           options.onProgress?.({
             phase: 'training',
             done: event.epoch * perEpoch + event.step,
@@ -270,10 +307,9 @@ class Run {
 
     const withoutMask = test.filter((id) => store.case(id).group === 'fcd' && !store.case(id).roi);
     if (withoutMask.length > 0)
-      directory.append({
-        type: 'warning',
-        message: `${withoutMask.length} test patients have no lesion mask, hence no class map and no Heat-Score: ${withoutMask.join(', ')}.`,
-      });
+      this.warn(
+        `${withoutMask.length} test patients have no lesion mask, hence no class map and no Heat-Score: ${withoutMask.join(', ')}.`,
+      );
     const patients = test.filter((id) => store.case(id).roi !== undefined);
     const explained: ExplainedCase[] = [];
     const heatScores: HeatScoreRow[] = [];
@@ -340,14 +376,30 @@ class Run {
     return { participantId: id, map, heat, scores, nifti };
   }
 
-  private report(phase: RunProgress['phase'], done: number, total: number, detail: string): void {
+  private report(
+    phase: Exclude<RunProgress['phase'], 'training'>,
+    done: number,
+    total: number,
+    detail: string,
+  ): void {
+    const now = performance.now();
+    if (!this.over && (done === total || now - this.lastPhase >= MILLISECONDS_BETWEEN_PHASES)) {
+      this.lastPhase = now;
+      this.directory.append({ type: 'phase', phase, done, total });
+    }
     this.options.onProgress?.({ phase, done, total, secondsLeft: null, detail });
+  }
+
+  private warn(message: string): void {
+    this.directory.append({ type: 'warning', message });
+    this.options.onAdvice?.(message);
   }
 
   /** One turn of the event loop, in which a wish to stop is heard. */
   private async stopPoint(): Promise<void> {
     await nextTurn();
-    if (this.options.signal?.aborted) throw new StoppedError('Stopped. What was computed so far is kept.');
+    this.process.look();
+    if (this.process.signal.aborted) throw new StoppedError('Stopped. What was computed so far is kept.');
   }
 }
 
@@ -398,7 +450,13 @@ interface LastCheckpoint {
 async function lastCheckpoint(directory: RunDirectory): Promise<LastCheckpoint | undefined> {
   const path = directory.checkpoint('last');
   if (!directory.has(path)) return undefined;
-  const file = await readWeights(path);
+  const file = await readWeights(path).catch((error: unknown) => {
+    if (!(error instanceof InputError)) throw error;
+    throw new InputError(
+      `${error.message} The run cannot go on from this checkpoint: put a copy of it back, or remove it, and the run begins anew.`,
+      { cause: error },
+    );
+  });
   const text = file.metadata.state;
   if (text === undefined)
     throw new InputError(`${path} does not say where training stood; the run cannot go on from it.`);

@@ -59,7 +59,7 @@ export async function summarise(
     version: options.version,
     command: [...options.command],
     cohort: {
-      path: cohort.root,
+      path: cohort.path,
       fingerprint: cohort.fingerprint,
       description: cohort.kind === 'bids' ? 'BIDS directory' : 'manifest',
       patients: predictions.filter(({ yTrue }) => yTrue === 1).length,
@@ -137,7 +137,7 @@ async function mapResult(
     n: scored.length,
     sources: new Set(scored.map((row) => row.source)).size,
   };
-  const chance = scored.length > 0 ? cohortNull(rows, { seed }) : null;
+  const chance = scored.length > 0 && haveNull(rows) ? cohortNull(rows, { seed }) : null;
   const companions = mine.map((one) => one.scores.companions);
   return {
     ...map,
@@ -159,6 +159,14 @@ async function mapResult(
       topDice: meanOf(companions, (one) => one.topDice),
     },
   };
+}
+
+/** Whether any map can be compared with a mask that is not its own: a single patient may have none that meets the brain. */
+function haveNull(rows: readonly ScoreRow[]): boolean {
+  return rows.some(
+    ({ source, mirrored, others }) =>
+      mirrored !== null || others.some((score, at) => score !== null && rows[at].source !== source),
+  );
 }
 
 /** Every map against every patient's mask; masks go by voxel index where grids have one size: both are head-centred. */

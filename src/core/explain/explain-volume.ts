@@ -2,8 +2,9 @@ import { networkInput } from '../model/input';
 import type { Network } from '../model/network';
 import { programWithLayer } from '../model/program';
 import { receptiveGrid } from '../model/receptive-field';
+import { atOnce, type Steps } from '../model/steps';
 import type { Grid, Volume } from '../volume/volume';
-import { gradCam, type CamRequest, type ClassMap } from './gradcam';
+import { gradCamSteps, type CamRequest, type ClassMap } from './gradcam';
 import { placeMap, type Alignment, type LayerMap } from './place-map';
 
 export interface VolumeExplanation {
@@ -24,9 +25,19 @@ export function explainVolume(
   grid: Grid,
   request: CamRequest & { readonly align: Alignment },
 ): VolumeExplanation {
+  return atOnce(explainVolumeSteps(network, channels, grid, request));
+}
+
+/** {@link explainVolume}, step by step. */
+export function* explainVolumeSteps(
+  network: Network,
+  channels: readonly Volume[],
+  grid: Grid,
+  request: CamRequest & { readonly align: Alignment },
+): Steps<VolumeExplanation> {
   const x = networkInput(channels, network.spec);
   try {
-    const raw = gradCam(network, x, request);
+    const raw = yield* gradCamSteps(network, x, request);
     const { program, value } = programWithLayer(network.spec, request.layer);
     const layerMap: LayerMap = {
       data: raw.data,

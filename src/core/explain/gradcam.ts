@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { InputError } from '../errors';
 import type { Network } from '../model/network';
+import { atOnce, type Steps } from '../model/steps';
 
 /**
  * `gradcam`: activations weighted by the mean gradient of their channel (Selvaraju et al. 2017).
@@ -37,6 +38,11 @@ export interface ClassMap {
  * @throws InputError for a layer that does not exist (with those that do) or a class out of range
  */
 export function gradCam(network: Network, x: tf.Tensor5D, request: CamRequest): ClassMap {
+  return atOnce(gradCamSteps(network, x, request));
+}
+
+/** {@link gradCam}, step by step. */
+export function* gradCamSteps(network: Network, x: tf.Tensor5D, request: CamRequest): Steps<ClassMap> {
   if (x.shape[0] !== 1)
     throw new InputError(`A class map is made for one volume at a time; this batch has ${x.shape[0]}.`);
   const { classes } = network.spec;
@@ -45,18 +51,18 @@ export function gradCam(network: Network, x: tf.Tensor5D, request: CamRequest): 
     throw new InputError(
       `There is no class ${asked}: this network has ${classes} classes, 0 to ${classes - 1}.`,
     );
-  const { pass, value } = network.runKeeping(request.layer, x, 'running');
+  const { pass, value } = yield* network.keepingSteps(request.layer, x, 'running');
   let activations: tf.Tensor5D | undefined;
+  let seed: tf.Tensor2D | undefined;
   try {
     const logits = [...pass.logits.dataSync<'float32'>()];
     const classIndex = asked ?? logits.indexOf(Math.max(...logits));
     activations = tf.clone(pass.value(value)) as tf.Tensor5D;
-    const seed = tf.tensor2d(
+    seed = tf.tensor2d(
       logits.map((_, index) => (index === classIndex ? 1 : 0)),
       [1, classes],
     );
-    const { value: gradients } = pass.backward(seed, { parameters: false, to: value });
-    seed.dispose();
+    const { value: gradients } = yield* pass.backwardSteps(seed, { parameters: false, to: value });
     if (!gradients) throw new Error(`No gradient reached ${request.layer}.`);
     const [, d, h, w, channels] = activations.shape;
     const data = classMap(
@@ -70,6 +76,7 @@ export function gradCam(network: Network, x: tf.Tensor5D, request: CamRequest): 
   } finally {
     pass.dispose();
     activations?.dispose();
+    seed?.dispose();
   }
 }
 

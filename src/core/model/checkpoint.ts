@@ -73,14 +73,15 @@ export interface LoadedNetwork extends Checkpoint {
 
 /**
  * A network from a file or a run directory (its best checkpoint, else its last). Files of ours say what they are; of
- * others the architecture is recognised, and `given` says what tensors cannot tell. Tensors are read one at a time.
+ * others the architecture is recognised, and `given` says what tensors cannot tell. Tensors are read one at a time;
+ * those that the file lacks are 0: the report names them.
  * @throws InputError where nothing fits, or what was given contradicts the file
  */
 export async function loadNetwork(path: string, given: Partial<NetworkSpec>): Promise<LoadedNetwork> {
   const file = await checkpointPath(path);
   return withWeights(file, async (weights) => {
     const checkpoint = examineWeights(weights, file, given);
-    const network = new Network(checkpoint.meta.spec, 0);
+    const network = new Network(checkpoint.meta.spec, 'zeros');
     try {
       await fillNetwork(network, weights, checkpoint.report);
       return { ...checkpoint, network };

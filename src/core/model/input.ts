@@ -12,10 +12,7 @@ export function networkInput(channels: readonly Volume[], spec: NetworkSpec): tf
 
 /** Channels interleaved, row-major [D, H, W, C]. */
 export function channelsLast(channels: readonly Volume[], spec: NetworkSpec): Float32Array {
-  if (channels.length !== spec.inChannels)
-    throw new InputError(
-      `This network takes ${spec.inChannels} input channel${spec.inChannels > 1 ? 's' : ''}, but ${channels.length} image${channels.length > 1 ? 's were' : ' was'} given.`,
-    );
+  requireChannels(channels.length, spec);
   const ordered = channels.map((channel) => toTensorOrder(channel, spec.axes));
   if (ordered.length === 1) return ordered[0];
   const out = new Float32Array(ordered[0].length * ordered.length);
@@ -23,6 +20,14 @@ export function channelsLast(channels: readonly Volume[], spec: NetworkSpec): Fl
     for (let i = 0; i < channel.length; i++) out[i * ordered.length + c] = channel[i];
   });
   return out;
+}
+
+/** @throws InputError unless there is one image per input channel */
+export function requireChannels(images: number, { inChannels }: NetworkSpec): void {
+  if (images !== inChannels)
+    throw new InputError(
+      `This network takes ${inChannels} input channel${inChannels > 1 ? 's' : ''}, but ${images} image${images > 1 ? 's were' : ' was'} given.`,
+    );
 }
 
 /** The channels that {@link channelsLast} interleaved, as volumes on `grid` again. */

@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { NORM_MOMENTUM, Pass, type BatchStatistics, type PassOptions } from './pass';
 import { buildProgram, programWithLayer, type Program, type ValueId } from './program';
+import { atOnce, type Steps } from './steps';
 import { NetworkWeights } from './weights-of-network';
 import type { NetworkSpec } from './spec';
 
@@ -9,10 +10,10 @@ export class Network {
   readonly program: Program;
   readonly weights: NetworkWeights;
 
-  /** Freshly initialised from the seed. */
+  /** Freshly initialised from the seed; `zeros` where a file's values are about to take all places. */
   constructor(
     readonly spec: NetworkSpec,
-    seed: number,
+    seed: number | 'zeros',
   ) {
     this.program = buildProgram(spec, { fused: true });
     this.weights = new NetworkWeights(this.program, seed);
@@ -20,7 +21,7 @@ export class Network {
 
   /** Runs a batch [N, D, H, W, C] (the caller keeps x). Dispose the pass, or run it backward, which frees it. */
   run(x: tf.Tensor5D, options: PassOptions): Pass {
-    return new Pass(this.program, this.weights, x, options);
+    return atOnce(Pass.forward(this.program, this.weights, x, options));
   }
 
   /**
@@ -32,13 +33,28 @@ export class Network {
     x: tf.Tensor5D,
     statistics: PassOptions['statistics'],
   ): { pass: Pass; value: ValueId } {
+    return atOnce(this.keepingSteps(layer, x, statistics));
+  }
+
+  /** {@link runKeeping}, step by step. */
+  *keepingSteps(
+    layer: string,
+    x: tf.Tensor5D,
+    statistics: PassOptions['statistics'],
+  ): Steps<{ pass: Pass; value: ValueId }> {
     const { program, value } = programWithLayer(this.spec, layer);
-    return { pass: new Pass(program, this.weights, x, { statistics, keepFrom: value }), value };
+    const pass = yield* Pass.forward(program, this.weights, x, { statistics, keepFrom: value });
+    return { pass, value };
   }
 
   /** Logits of a batch in evaluation mode, row-major [N, classes]. */
   predict(x: tf.Tensor5D): Float32Array {
-    const pass = this.run(x, { statistics: 'running' });
+    return atOnce(this.predictSteps(x));
+  }
+
+  /** {@link predict}, step by step. */
+  *predictSteps(x: tf.Tensor5D): Steps<Float32Array> {
+    const pass = yield* Pass.forward(this.program, this.weights, x, { statistics: 'running' });
     try {
       return pass.logits.dataSync<'float32'>().slice();
     } finally {

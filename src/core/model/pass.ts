@@ -1,8 +1,16 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { addInto } from '../engine/ops/add-into';
 import { conv3d, conv3dFilterGradient, conv3dInputGradient } from '../engine/ops/conv3d';
 import type { Shape5 } from '../engine/ops/kernels';
 import { linear, linearGradient } from '../engine/ops/linear';
-import { batchNormTrain, batchNormTrainGradient, scaleShift, scaleShiftGradient } from '../engine/ops/norm';
+import {
+  batchNormTrain,
+  batchNormTrainGradient,
+  scaleShift,
+  scaleShiftGradient,
+  type ScaleShiftGradient,
+} from '../engine/ops/norm';
+import { normPool, normPoolGradient, scaleShiftPool } from '../engine/ops/norm-pool';
 import {
   globalAveragePool,
   globalAveragePoolGradient,
@@ -11,7 +19,17 @@ import {
 } from '../engine/ops/pool';
 import { subsamplePad, subsamplePadGradient } from '../engine/ops/shortcut';
 import type { NetworkWeights } from './weights-of-network';
-import type { Instruction, Program, ValueId } from './program';
+import {
+  innerValues,
+  inputsOf,
+  pieces,
+  readersOf,
+  type Instruction,
+  type Program,
+  type ValueId,
+} from './program';
+import { atOnce, type Steps } from './steps';
+import type { PoolAttrs } from '../engine/ops/pool';
 
 /** PyTorch's batch normalisation constants. */
 export const NORM_EPSILON = 1e-5;
@@ -22,6 +40,11 @@ export interface PassOptions {
   readonly statistics: 'batch' | 'running';
   /** Keep what a later {@link Pass.backward} needs, for the steps behind this value; 0 keeps all, undefined nothing. */
   readonly keepFrom?: ValueId;
+  /**
+   * Keep only what flows from residual block to residual block, and compute the rest of a block again when the backward
+   * pass comes to it (Chen et al. 2016): a third more to compute, the same gradients bit for bit.
+   */
+  readonly checkpointActivations?: boolean;
 }
 
 /** What a backward pass is asked for. */
@@ -50,10 +73,16 @@ type Backup =
   | { readonly kind: 'train'; readonly mean: tf.Tensor1D; readonly variance: tf.Tensor1D }
   | { readonly kind: 'eval'; readonly scale: tf.Tensor1D; readonly shift: tf.Tensor1D }
   | { readonly kind: 'indices'; readonly indices: tf.Tensor5D; readonly inputShape: Shape5 }
+  | {
+      readonly kind: 'evalPool';
+      readonly scale: tf.Tensor1D;
+      readonly shift: tf.Tensor1D;
+      readonly indices: tf.Tensor5D;
+    }
   | { readonly kind: 'shape'; readonly inputShape: Shape5 };
 
 /**
- * One run of a program: forward at construction, backward at most once. Values are disposed as soon as nothing ahead
+ * One run of a program: forward once, backward at most once. Values are disposed as soon as nothing ahead
  * needs them, so an evaluation holds two or three activations at a time and a backward pass frees as it goes.
  */
 export class Pass {
@@ -63,27 +92,55 @@ export class Pass {
     string,
     { mean: tf.Tensor1D; variance: tf.Tensor1D; count: number }
   >();
-  /** [N, classes]; owned by the pass. */
-  readonly logits: tf.Tensor2D;
+  /** Which steps read a value, by index. */
+  private readonly readers: ReadonlyMap<ValueId, readonly number[]>;
+  /** Values that are dropped on the way forward although the backward pass needs them. */
+  private readonly dropped: ReadonlySet<ValueId>;
+  /** A block is being computed for the second time: everything in it is needed at once. */
+  private again = false;
 
-  /** @param x [N, D, H, W, C]; stays the caller's. */
-  constructor(
+  /** Runs a program forward, step by step. @param x [N, D, H, W, C]; stays the caller's. */
+  static *forward(
+    program: Program,
+    weights: NetworkWeights,
+    x: tf.Tensor5D,
+    options: PassOptions,
+  ): Steps<Pass> {
+    const pass = new Pass(program, weights, x, options);
+    let whole = false;
+    try {
+      yield* pass.forwardSteps();
+      whole = true;
+      return pass;
+    } finally {
+      if (!whole) pass.dispose();
+    }
+  }
+
+  private constructor(
     private readonly program: Program,
     private readonly weights: NetworkWeights,
     private readonly x: tf.Tensor5D,
     private readonly options: PassOptions,
   ) {
     this.values.set(0, x);
-    try {
-      const lastUse = lastUses(program);
-      program.instructions.forEach((step, index) => {
-        this.values.set(step.to, this.forwardStep(step));
-        for (const id of inputsOf(step)) if (lastUse.get(id) === index && !this.kept(id)) this.release(id);
-      });
-      this.logits = this.value(program.instructions[program.instructions.length - 1].to) as tf.Tensor2D;
-    } catch (error) {
-      this.dispose();
-      throw error;
+    this.readers = readersOf(program);
+    this.dropped = options.checkpointActivations ? innerValues(program) : new Set();
+  }
+
+  /** [N, classes]; owned by the pass. */
+  get logits(): tf.Tensor2D {
+    const { instructions } = this.program;
+    return this.value(instructions[instructions.length - 1].to) as tf.Tensor2D;
+  }
+
+  private *forwardSteps(): Steps<void> {
+    const { instructions } = this.program;
+    for (const [index, step] of instructions.entries()) {
+      this.values.set(step.to, this.forwardStep(step));
+      for (const id of inputsOf(step))
+        if (this.readers.get(id)?.at(-1) === index && !this.kept(id)) this.release(id);
+      yield { layer: step.name, pass: 'forward', done: index + 1, total: instructions.length };
     }
   }
 
@@ -104,25 +161,39 @@ export class Pass {
 
   /** Pulls `dlogits` [N, classes] back. Frees activations on the way; can be called once. */
   backward(dlogits: tf.Tensor2D, options: BackwardOptions): BackwardResult {
-    const last = this.program.instructions[this.program.instructions.length - 1].to;
+    return atOnce(this.backwardSteps(dlogits, options));
+  }
+
+  /** {@link backward}, step by step. Where it is given up, the pass still has to be disposed. */
+  *backwardSteps(dlogits: tf.Tensor2D, options: BackwardOptions): Steps<BackwardResult> {
+    const { instructions } = this.program;
+    const last = instructions[instructions.length - 1].to;
     const gradients = new Map<ValueId, tf.Tensor>([[last, tf.clone(dlogits)]]);
     const parameters = new Map<string, tf.Tensor>();
     const to = options.to ?? -1;
-    for (let i = this.program.instructions.length - 1; i >= 0; i--) {
-      const step = this.program.instructions[i];
-      if (step.to <= to) break;
-      const dy = gradients.get(step.to);
-      if (dy) {
-        this.backwardStep(step, dy, gradients, parameters, options);
-        gradients.delete(step.to);
-        dy.dispose();
+    const piece = pieces(this.program);
+    const steps = instructions.filter((step) => step.to > to).reverse();
+    let whole = false;
+    try {
+      for (const [index, step] of steps.entries()) {
+        const i = instructions.length - 1 - index;
+        if (piece[i] !== piece[i + 1]) this.computeAgain(piece.indexOf(piece[i]), i);
+        const dy = gradients.get(step.to);
+        if (dy) {
+          this.backwardStep(step, dy, gradients, parameters, options);
+          gradients.delete(step.to);
+          dy.dispose();
+        }
+        this.release(step.to);
+        yield { layer: step.name, pass: 'backward', done: index + 1, total: steps.length };
       }
-      this.release(step.to);
+      whole = true;
+    } finally {
+      for (const [id, gradient] of gradients) if (!whole || id !== to) gradient.dispose();
+      if (!whole) tf.dispose([...parameters.values()]);
     }
-    const value = gradients.get(to);
-    for (const [id, gradient] of gradients) if (id !== to) gradient.dispose();
     this.dispose();
-    return { parameters, value };
+    return { parameters, value: gradients.get(to) };
   }
 
   /** Frees everything that the pass still holds. */
@@ -134,9 +205,20 @@ export class Pass {
     this.statistics.clear();
   }
 
+  /** Computes again what was dropped of the piece of steps from `first` to `last`. */
+  private computeAgain(first: number, last: number): void {
+    if (this.dropped.size === 0) return;
+    this.again = true;
+    for (const step of this.program.instructions.slice(first, last + 1))
+      if (!this.values.has(step.to) && this.values.has(step.from))
+        this.values.set(step.to, this.forwardStep(step));
+    this.again = false;
+  }
+
   private kept(id: ValueId): boolean {
     const { keepFrom } = this.options;
-    return keepFrom !== undefined && id >= keepFrom;
+    if (keepFrom === undefined || id < keepFrom) return false;
+    return this.again || id === keepFrom || !this.dropped.has(id);
   }
 
   private keeps(step: Instruction): boolean {
@@ -151,6 +233,8 @@ export class Pass {
   }
 
   private backUp(step: Instruction, backup: Backup): void {
+    const former = this.backups.get(step);
+    if (former) disposeBackup(former);
     if (this.keeps(step)) this.backups.set(step, backup);
     else disposeBackup(backup);
   }
@@ -191,18 +275,59 @@ export class Pass {
   private forwardNorm(step: Instruction & { op: 'norm' }, x: tf.Tensor5D): tf.Tensor5D {
     const gamma = this.weights.get<tf.Tensor1D>(`${step.name}.weight`);
     const beta = this.weights.get<tf.Tensor1D>(`${step.name}.bias`);
+    if (step.pool) return this.forwardPooledNorm(step, step.pool, x, gamma, beta);
     if (this.options.statistics === 'batch') {
+      const overwrite = this.isReadOnce(step.from) && !this.kept(step.from);
       const { y, mean, variance } = batchNormTrain(x, gamma, beta, this.residual(step), {
         epsilon: NORM_EPSILON,
         relu: step.relu,
+        overwrite,
       });
-      this.statistics.set(step.name, { mean, variance, count: x.size / x.shape[4] });
+      this.note(step.name, { mean, variance, count: x.size / x.shape[4] });
       return y;
     }
     const [scale, shift] = this.runningScale(step.name, gamma, beta);
-    const y = scaleShift(x, scale, shift, this.residual(step), step.relu);
+    const overwrite = this.isReadOnce(step.from) && !this.kept(step.from);
+    const y = scaleShift(x, scale, shift, this.residual(step), step.relu, { overwrite });
     this.backUp(step, { kind: 'eval', scale, shift });
     return y;
+  }
+
+  private forwardPooledNorm(
+    step: Instruction & { op: 'norm' },
+    window: PoolAttrs,
+    x: tf.Tensor5D,
+    gamma: tf.Tensor1D,
+    beta: tf.Tensor1D,
+  ): tf.Tensor5D {
+    if (this.options.statistics === 'batch') {
+      const { y, indices, mean, variance } = normPool(x, gamma, beta, NORM_EPSILON, window);
+      this.backUp(step, { kind: 'indices', indices, inputShape: x.shape });
+      this.note(step.name, { mean, variance, count: x.size / x.shape[4] });
+      return y;
+    }
+    const [scale, shift] = this.runningScale(step.name, gamma, beta);
+    if (!this.keeps(step)) {
+      const y = scaleShiftPool(x, scale, shift, window);
+      tf.dispose([scale, shift]);
+      return y;
+    }
+    const normal = scaleShift(x, scale, shift, undefined, true);
+    const { y, indices } = maxPool3d(normal, window);
+    normal.dispose();
+    this.backUp(step, { kind: 'evalPool', scale, shift, indices });
+    return y;
+  }
+
+  private note(name: string, batch: { mean: tf.Tensor1D; variance: tf.Tensor1D; count: number }): void {
+    const former = this.statistics.get(name);
+    if (former) tf.dispose([former.mean, former.variance]);
+    this.statistics.set(name, batch);
+  }
+
+  /** Whether one step alone reads a value, and the value is ours. */
+  private isReadOnce(id: ValueId): boolean {
+    return id !== 0 && this.readers.get(id)?.length === 1;
   }
 
   private residual(step: { readonly residual?: ValueId }): tf.Tensor5D | undefined {
@@ -232,8 +357,7 @@ export class Pass {
       if (!gradient) return;
       const sum = gradients.get(id);
       if (!wanted(id)) return gradient.dispose();
-      gradients.set(id, sum ? tf.add(sum, gradient) : gradient);
-      if (sum) tf.dispose([sum, gradient]);
+      gradients.set(id, sum ? addInto(sum, gradient) : gradient);
     };
     switch (step.op) {
       case 'conv': {
@@ -265,7 +389,7 @@ export class Pass {
       }
       case 'maxpool': {
         const { indices, inputShape } = this.backup(step, 'indices');
-        return add(step.from, maxPool3dGradient(dy as tf.Tensor5D, indices, inputShape));
+        return add(step.from, maxPool3dGradient(dy as tf.Tensor5D, indices, inputShape, step.attrs));
       }
       case 'subsample':
         if (step.detached) return;
@@ -314,22 +438,22 @@ export class Pass {
       const statistics = this.statistics.get(step.name);
       if (!statistics) throw new Error(`No batch statistics for ${step.name}.`);
       const gamma = this.weights.get<tf.Tensor1D>(gammaName);
-      ({ dx, dgamma, dbeta, dresidual } = batchNormTrainGradient(
-        dy,
-        x,
-        y,
-        gamma,
-        statistics.mean,
-        statistics.variance,
-        {
-          epsilon: NORM_EPSILON,
-          relu: step.relu,
-          residual,
-        },
-      ));
+      const beta = this.weights.get<tf.Tensor1D>(betaName);
+      // Nobody reads a convolution's result again, unless it was asked for.
+      const overwrite = this.isReadOnce(step.from) && step.from !== options.to;
+      if (step.pool) {
+        const { indices } = this.backup(step, 'indices');
+        const result = { indices, ...statistics };
+        const attrs = { ...step.pool, epsilon: NORM_EPSILON, overwrite };
+        ({ dx, dgamma, dbeta } = normPoolGradient(dy, x, gamma, beta, result, attrs));
+      } else {
+        const attrs = { epsilon: NORM_EPSILON, relu: step.relu, residual, overwrite };
+        ({ dx, dgamma, dbeta, dresidual } = batchNormTrainGradient(dy, x, y, gamma, beta, statistics, attrs));
+      }
     } else {
-      const { scale } = this.backup(step, 'eval');
-      const gradient = scaleShiftGradient(dy, x, y, scale, { relu: step.relu, residual });
+      const gradient = step.pool
+        ? this.evaluatedPoolGradient(step, step.pool, dy, x)
+        : scaleShiftGradient(dy, x, y, this.backup(step, 'eval').scale, { relu: step.relu, residual });
       ({ dx, dresidual, dshift: dbeta } = gradient);
       dgamma = this.gammaGradient(step.name, gradient.dscale, dbeta);
     }
@@ -339,6 +463,21 @@ export class Pass {
     } else tf.dispose([dgamma, dbeta]);
     if (step.residual !== undefined) add(step.residual, dresidual);
     add(step.from, dx);
+  }
+
+  /** The normalised and rectified grid was not kept: it is computed anew. */
+  private evaluatedPoolGradient(
+    step: Instruction & { op: 'norm' },
+    window: PoolAttrs,
+    dy: tf.Tensor5D,
+    x: tf.Tensor5D,
+  ): ScaleShiftGradient {
+    const { scale, shift, indices } = this.backup(step, 'evalPool');
+    const normal = scaleShift(x, scale, shift, undefined, true);
+    const spread = maxPool3dGradient(dy, indices, x.shape, window);
+    const gradient = scaleShiftGradient(spread, x, normal, scale, { relu: true, residual: false });
+    tf.dispose([normal, spread]);
+    return gradient;
   }
 
   /** scale = gamma / sd and shift = beta - mean * scale, hence dgamma = (dscale - mean * dshift) / sd. */
@@ -360,24 +499,12 @@ export class Pass {
   }
 }
 
-function inputsOf(step: Instruction): ValueId[] {
-  const residual = step.op === 'norm' || step.op === 'join' ? step.residual : undefined;
-  return residual === undefined ? [step.from] : [step.from, residual];
-}
-
-function lastUses(program: Program): Map<ValueId, number> {
-  const last = new Map<ValueId, number>();
-  program.instructions.forEach((step, index) => {
-    for (const id of inputsOf(step)) last.set(id, index);
-  });
-  return last;
-}
-
 function identityScale(channels: number): [tf.Tensor1D, tf.Tensor1D] {
   return [tf.ones([channels]) as tf.Tensor1D, tf.zeros([channels]) as tf.Tensor1D];
 }
 
 function disposeBackup(backup: Backup): void {
   if (backup.kind === 'eval') tf.dispose([backup.scale, backup.shift]);
+  else if (backup.kind === 'evalPool') tf.dispose([backup.scale, backup.shift, backup.indices]);
   else if (backup.kind === 'indices') backup.indices.dispose();
 }

@@ -16,8 +16,14 @@ interface Step {
 
 export type Instruction =
   | (Step & { readonly op: 'conv'; readonly attrs: ConvAttrs })
-  /** Batch normalisation, then the residual is added, then ReLU. */
-  | (Step & { readonly op: 'norm'; readonly residual?: ValueId; readonly relu: boolean })
+  /** Batch normalisation, then the residual is added, then ReLU, then max pooling. */
+  | (Step & {
+      readonly op: 'norm';
+      readonly residual?: ValueId;
+      readonly relu: boolean;
+      /** A stem's pooling; then without a residual and with ReLU. */
+      readonly pool?: PoolAttrs;
+    })
   /** Addition and ReLU on their own, where a program is not fused. */
   | (Step & { readonly op: 'join'; readonly residual?: ValueId; readonly relu: boolean })
   | (Step & { readonly op: 'maxpool'; readonly attrs: PoolAttrs })
@@ -49,6 +55,8 @@ export interface Program {
   readonly channels: readonly number[];
 }
 
+const STEM_POOL: PoolAttrs = { size: [3, 3, 3], stride: [2, 2, 2], padding: [1, 1, 1] };
+
 /** Blocks per stage, and of which kind: what a depth is. */
 export const BLOCKS: Record<
   NetworkSpec['arch'],
@@ -62,8 +70,9 @@ export const BLOCKS: Record<
 };
 
 /**
- * The program of a 3D ResNet (He et al. 2015; MedicalNet's names). Fused programs normalise, add and rectify in one
- * step, so `bn` layers have no value of their own; unfused ones have a value for every layer.
+ * The program of a 3D ResNet (He et al. 2015; MedicalNet's names). Fused programs normalise, add, rectify and (in the
+ * stem) pool in one step, so `bn` layers and a pooled stem's `relu` have no value of their own; unfused ones have a
+ * value for every layer.
  */
 export function buildProgram(spec: NetworkSpec, { fused }: { readonly fused: boolean }): Program {
   return new Builder(spec, fused).build();
@@ -89,8 +98,11 @@ class Builder {
     const { counts, bottleneck } = BLOCKS[spec.arch];
     const stem = geometry.stem;
     let value = this.conv('conv1', 0, this.width(geometry.planes[0]), stem.size, stem.stride, 1);
-    value = this.norm('bn1', value, { relu: 'relu' });
-    if (geometry.pool) value = this.maxpool(value);
+    if (geometry.pool && this.fused) value = this.pooledNorm('bn1', value);
+    else {
+      value = this.norm('bn1', value, { relu: 'relu' });
+      if (geometry.pool) value = this.maxpool(value);
+    }
     for (let stage = 0; stage < 4; stage++) {
       const name = `layer${stage + 1}`;
       for (let block = 0; block < counts[stage]; block++) {
@@ -195,12 +207,7 @@ class Builder {
   }
 
   private norm(name: string, from: ValueId, after: { residual?: ValueId; relu?: string }): ValueId {
-    const channels = this.channels[from];
-    this.norms.set(name, channels);
-    this.parameters.push(
-      { name: `${name}.weight`, shape: [channels], kind: 'gamma' },
-      { name: `${name}.bias`, shape: [channels], kind: 'beta' },
-    );
+    const channels = this.normParameters(name, from);
     const rectified = after.relu !== undefined;
     if (this.fused || !rectified) {
       const to = this.value(channels);
@@ -222,10 +229,27 @@ class Builder {
     return to;
   }
 
+  private normParameters(name: string, from: ValueId): number {
+    const channels = this.channels[from];
+    this.norms.set(name, channels);
+    this.parameters.push(
+      { name: `${name}.weight`, shape: [channels], kind: 'gamma' },
+      { name: `${name}.bias`, shape: [channels], kind: 'beta' },
+    );
+    return channels;
+  }
+
+  /** A stem's normalisation, rectification and pooling in one step. */
+  private pooledNorm(name: string, from: ValueId): ValueId {
+    const to = this.value(this.normParameters(name, from));
+    this.instructions.push({ op: 'norm', name, from, to, relu: true, pool: STEM_POOL });
+    this.layers.set('maxpool', to);
+    return to;
+  }
+
   private maxpool(from: ValueId): ValueId {
     const to = this.value(this.channels[from]);
-    const attrs: PoolAttrs = { size: [3, 3, 3], stride: [2, 2, 2], padding: [1, 1, 1] };
-    this.emit({ op: 'maxpool', name: 'maxpool', from, to, attrs });
+    this.emit({ op: 'maxpool', name: 'maxpool', from, to, attrs: STEM_POOL });
     return to;
   }
 
@@ -242,6 +266,48 @@ class Builder {
   private width(planes: number): number {
     return Math.max(1, Math.round(planes * this.spec.width));
   }
+}
+
+/**
+ * The program cut into pieces for activation checkpointing: per step the number of its piece. The stem, each residual
+ * block and the head are one piece each; what flows from piece to piece is one value.
+ */
+export function pieces(program: Program): number[] {
+  let last = '';
+  let piece = -1;
+  return program.instructions.map(({ name }) => {
+    const block = /^layer\d+\.\d+/.exec(name)?.[0] ?? (piece <= 0 ? 'stem' : 'head');
+    if (block !== last) piece++;
+    last = block;
+    return piece;
+  });
+}
+
+/** Steps that read each value, by index. */
+export function readersOf(program: Program): Map<ValueId, number[]> {
+  const readers = new Map<ValueId, number[]>();
+  program.instructions.forEach((step, index) => {
+    for (const id of inputsOf(step)) readers.set(id, [...(readers.get(id) ?? []), index]);
+  });
+  return readers;
+}
+
+/** The values that a step reads. */
+export function inputsOf(step: Instruction): ValueId[] {
+  const residual = step.op === 'norm' || step.op === 'join' ? step.residual : undefined;
+  return residual === undefined ? [step.from] : [step.from, residual];
+}
+
+/** Values that only their own piece reads: what checkpointing drops and computes again. */
+export function innerValues(program: Program): Set<ValueId> {
+  const piece = pieces(program);
+  const readers = readersOf(program);
+  const inner = new Set<ValueId>();
+  program.instructions.forEach(({ to }, index) => {
+    const by = readers.get(to);
+    if (by && by.every((reader) => piece[reader] === piece[index])) inner.add(to);
+  });
+  return inner;
 }
 
 /** Layers whose output is a grid of features: where a class map can be taken. */

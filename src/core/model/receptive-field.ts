@@ -1,4 +1,5 @@
 import type { Triple } from '../engine/ops/kernels';
+import type { PoolAttrs } from '../engine/ops/pool';
 import type { Program, ValueId } from './program';
 
 /** How a layer's grid lies in the input: cell n of an axis is centred at voxel `offset + n * stride` (D, H, W). */
@@ -23,12 +24,11 @@ export function receptiveGrid(program: Program, value: ValueId): ReceptiveGrid {
       );
       grids.set(step.to, moved(from, step.attrs.stride, shift));
     } else if (step.op === 'maxpool') {
-      const shift = step.attrs.size.map((k, a) => (k - 1) / 2 - step.attrs.padding[a]);
-      grids.set(step.to, moved(from, step.attrs.stride, shift));
+      grids.set(step.to, pooled(from, step.attrs));
     } else if (step.op === 'subsample') {
       grids.set(step.to, moved(from, step.stride, [0, 0, 0]));
     } else if (step.op === 'norm' || step.op === 'join') {
-      grids.set(step.to, from);
+      grids.set(step.to, step.op === 'norm' && step.pool ? pooled(from, step.pool) : from);
     }
   }
   const grid = grids.get(value);
@@ -40,6 +40,14 @@ function sizeOf(program: Program, conv: string, axis: number): number {
   const filter = program.parameters.find((parameter) => parameter.name === `${conv}.weight`);
   if (!filter) throw new Error(`Convolution ${conv} has no filter.`);
   return filter.shape[2 + axis];
+}
+
+function pooled(from: ReceptiveGrid, { size, stride, padding }: PoolAttrs): ReceptiveGrid {
+  return moved(
+    from,
+    stride,
+    size.map((k, a) => (k - 1) / 2 - padding[a]),
+  );
 }
 
 function moved(from: ReceptiveGrid, stride: Triple, shift: readonly number[]): ReceptiveGrid {

@@ -37,12 +37,13 @@ export class NetworkWeights {
 
   constructor(
     private readonly program: Program,
-    seed: number,
+    seed: number | 'zeros',
   ) {
     const inputs = program.parameters.find((p) => p.name === 'fc.weight')?.shape[1] ?? 1;
     for (const info of program.parameters) {
       this.infos.set(info.name, info);
-      this.tensors.set(info.name, this.toEngine(info, initialValues(info, inputs, seed)));
+      const values = seed === 'zeros' ? zeros(info) : initialValues(info, inputs, seed);
+      this.tensors.set(info.name, this.toEngine(info, values));
     }
     for (const [name, channels] of program.norms)
       this.running.set(name, {
@@ -77,7 +78,7 @@ export class NetworkWeights {
   /** Number of learnable values. */
   get size(): number {
     let size = 0;
-    for (const info of this.infos.values()) size += info.shape.reduce((product, n) => product * n, 1);
+    for (const info of this.infos.values()) size += sizeOf(info);
     return size;
   }
 
@@ -137,4 +138,12 @@ export class NetworkWeights {
     const data = tensor.dataSync<'float32'>();
     return info.kind === 'filter' ? toOidhw(data, info.shape) : data.slice();
   }
+}
+
+function zeros(info: ParameterInfo): Float32Array {
+  return new Float32Array(sizeOf(info));
+}
+
+function sizeOf({ shape }: ParameterInfo): number {
+  return shape.reduce((product, n) => product * n, 1);
 }

@@ -30,6 +30,7 @@ export function augment(
   const from = random.integer(NOISE_TABLE.length);
   const stride = 1 + 2 * random.integer(NOISE_TABLE.length / 4);
   const mask = NOISE_TABLE.length - 1;
+  if (config.intensity === 0 && config.noise === 0) return moved;
   for (let i = 0; i < moved.length; i++) {
     // The background stays exactly 0, as the recipe left it.
     if (moved[i] === 0) continue;

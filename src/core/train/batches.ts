@@ -11,7 +11,7 @@ export interface Batchable {
 /**
  * The batches of one epoch as indices into `samples`, decided by seed and epoch alone, so that a resumed run sees the
  * same ones. Each batch takes both groups in the proportion of the whole; with `twins`, both versions of a head copy
- * share a batch. A last batch smaller than half the size is left out of the epoch: its batch statistics would be noise.
+ * share a batch, whose size must then be even. A last batch smaller than half the size is left out of the epoch: its batch statistics would be noise.
  */
 export function epochBatches(
   samples: readonly Batchable[],
@@ -22,12 +22,15 @@ export function epochBatches(
 ): number[][] {
   const random = Random.seeded(seed, 'order', epoch);
   const units = twins ? twinUnits(samples) : samples.map((_, index) => [index]);
-  const order = twins ? random.shuffled(units).flat() : interleaved(samples, random);
+  const shuffled = twins ? random.shuffled(units) : [];
+  // Pairs before those without a twin: in batches of an even size no pair is torn then.
+  const pairsFirst = [...shuffled].sort((a, b) => b.length - a.length);
+  const order = twins ? pairsFirst.flat() : interleaved(samples, random);
   const batches: number[][] = [];
   for (let at = 0; at < order.length; at += batchSize) batches.push(order.slice(at, at + batchSize));
   const last = batches[batches.length - 1];
   if (batches.length > 1 && last.length * 2 < batchSize) batches.pop();
-  return batches;
+  return shuffled.some(({ length }) => length !== shuffled[0].length) ? random.shuffled(batches) : batches;
 }
 
 /** Steps of an epoch; the same for every epoch. */

@@ -11,6 +11,8 @@ const schema = v.strictObject({
   batchSize: count,
   /** Volumes computed at once; gradients of the parts of a batch add up. Batch norm then sees one part at a time. */
   microBatch: count,
+  /** Keep one activation per residual block and compute the others again on the way back: a third slower, far less memory. */
+  checkpointActivations: v.optional(v.boolean(), false),
   optimiser: v.variant('kind', [
     v.strictObject({
       kind: v.literal('sgd'),
@@ -64,6 +66,7 @@ export const DEFAULT_TRAINING: TrainingConfig = {
   epochs: 50,
   batchSize: 8,
   microBatch: 8,
+  checkpointActivations: false,
   optimiser: { kind: 'adam', learningRate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
   schedule: { kind: 'constant' },
   augmentation: { rotation: 15, scale: 0, flip: true, intensity: 0.1, noise: 0.05 },
@@ -86,6 +89,10 @@ export function parseTraining(value: unknown, where: string): TrainingConfig {
   if (config.microBatch > config.batchSize)
     throw new InputError(
       `${where}: microBatch (${config.microBatch}) is larger than batchSize (${config.batchSize}).`,
+    );
+  if (config.twinBatches && config.batchSize % 2 !== 0)
+    throw new InputError(
+      `${where}: twinBatches needs an even batchSize, not ${config.batchSize}: twins come in pairs.`,
     );
   return config;
 }

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { addInto } from '../engine/ops/add-into';
 import { InputError, StoppedError } from '../errors';
 import type { Network } from '../model/network';
 import { Random } from '../random';
@@ -216,7 +217,8 @@ export function trainStep(
       ),
       part[0].shape,
     );
-    const pass = network.run(x, { statistics: 'batch', keepFrom: 0 });
+    const { checkpointActivations } = config;
+    const pass = network.run(x, { statistics: 'batch', keepFrom: 0, checkpointActivations });
     const labels = part.map((sample) => sample.label);
     const result = crossEntropy(pass.logits.dataSync<'float32'>(), labels, classWeights, totalWeight);
     loss += result.loss;
@@ -226,8 +228,7 @@ export function trainStep(
     tf.dispose([dlogits, x]);
     for (const [name, gradient] of parameters) {
       const sum = sums.get(name);
-      sums.set(name, sum ? tf.add(sum, gradient) : gradient);
-      if (sum) tf.dispose([sum, gradient]);
+      sums.set(name, sum ? addInto(sum, gradient) : gradient);
     }
   }
   optimiser.step(sums, learningRate);

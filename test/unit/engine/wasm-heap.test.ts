@@ -70,7 +70,7 @@ describe('heap', () => {
     const heap = smallHeap(32);
     heap.allocate(10 * PAGE);
     expect(() => heap.allocate(64 * PAGE)).toThrow(
-      /^This step does not fit the engine's memory: 4 MiB were asked for, 1 MiB of at most 2 MiB are in use\. Use a smaller batch/,
+      /^This step does not fit the engine's memory: 4 MiB were asked for, 1 MiB of at most 2 MiB are in use\. Compute fewer volumes at once \(--micro-batch/,
     );
   });
 

@@ -252,7 +252,7 @@ for (const module of MODULES) {
         const [gradient] = run(
           KERNELS.maxPool3dGradient,
           { dy: tensor(dy, outputs[0].shape), indices: outputs[1] },
-          { inputShape: shape },
+          { inputShape: shape, ...window },
         );
         expectClose(gradient, dx, shape);
       }

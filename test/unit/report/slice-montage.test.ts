@@ -2,7 +2,7 @@ import { decode } from 'fast-png';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { colourBar, shortNumber } from '../../../src/core/report/figures/colour-bar';
-import { heatColour } from '../../../src/core/report/figures/heat-colours';
+import { heatColour } from '../../../src/protocol/heat-colours';
 import { Picture, textWidth } from '../../../src/core/report/figures/picture';
 import { lesionCentre, sliceMontage, type Montage } from '../../../src/core/report/figures/slice-montage';
 import {

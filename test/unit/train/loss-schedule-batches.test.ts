@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { epochBatches, stepsPerEpoch } from '../../../src/core/train/batches';
+import { DEFAULT_TRAINING, parseTraining } from '../../../src/core/train/config';
 import { balancedWeights, crossEntropy, weightOf } from '../../../src/core/train/loss';
 import { scheduleFactor } from '../../../src/core/train/schedule';
 
@@ -83,6 +84,36 @@ describe('the batches of an epoch', () => {
       const twins = new Set(batch.map((index) => samples[index].twin));
       expect(twins.size).toBe(batch.length / 2);
     }
+  });
+
+  it('keep twins together among cases that have none, and do not leave those for the end', () => {
+    // 10 pairs and 7 without a twin, mixed.
+    const mixed = [
+      ...samples.slice(0, 20),
+      ...samples.slice(20, 27).map(({ twin: _twin, ...alone }) => alone),
+    ]
+      .map((sample, i) => ({ sample, place: (i * 11) % 27 }))
+      .sort((a, b) => a.place - b.place)
+      .map(({ sample }) => sample);
+    let aloneInFirst = 0;
+    for (let epoch = 0; epoch < 20; epoch++) {
+      const batches = epochBatches(mixed, 6, true, 5, epoch);
+      expect(batches).toHaveLength(stepsPerEpoch(mixed, 6));
+      for (const batch of batches) {
+        const twins = batch.flatMap((index) => ('twin' in mixed[index] ? [mixed[index].twin] : []));
+        expect(new Set(twins).size).toBe(twins.length / 2);
+      }
+      if (batches[0].some((index) => !('twin' in mixed[index]))) aloneInFirst++;
+      expect(new Set(batches.flat()).size).toBe(batches.flat().length);
+    }
+    expect(aloneInFirst).toBeGreaterThan(0);
+    expect(aloneInFirst).toBeLessThan(20);
+  });
+
+  it('are of an even size where twins are to stay together', () => {
+    expect(() =>
+      parseTraining({ ...DEFAULT_TRAINING, twinBatches: true, batchSize: 7, microBatch: 7 }, 'x.json'),
+    ).toThrow('x.json: twinBatches needs an even batchSize, not 7: twins come in pairs.');
   });
 
   it('follow from seed and epoch', () => {

@@ -1,7 +1,7 @@
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError, StoppedError } from '../../errors';
-import { writeJson, writeWhole } from '../../files/whole';
+import { makeFolder, writeJson, writeWhole } from '../../files/whole';
 import { writeNifti } from '../../volume/nifti-write';
 import type { Mask, Volume } from '../../volume/volume';
 import type { Group } from '../cohort';
@@ -70,7 +70,7 @@ export class BidsWriter {
       GeneratedBy: [{ Name: 'FCD Lens' }],
       FcdSettings: text.settings,
     };
-    await mkdir(root, { recursive: true });
+    await makeFolder(root);
     const entries = await readdir(root);
     const path = join(root, 'dataset_description.json');
     const same =

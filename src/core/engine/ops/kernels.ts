@@ -12,12 +12,18 @@ export const KERNELS = {
   batchNormTrainGradient: 'FcdBatchNormTrainGradient',
   scaleShift: 'FcdScaleShift',
   scaleShiftGradient: 'FcdScaleShiftGradient',
+  normPool: 'FcdNormPool',
+  normPoolGradient: 'FcdNormPoolGradient',
+  scaleShiftPool: 'FcdScaleShiftPool',
   maxPool3d: 'FcdMaxPool3D',
   maxPool3dGradient: 'FcdMaxPool3DGradient',
   globalAveragePool: 'FcdGlobalAveragePool',
   globalAveragePoolGradient: 'FcdGlobalAveragePoolGradient',
   subsamplePad: 'FcdSubsamplePad',
   subsamplePadGradient: 'FcdSubsamplePadGradient',
+  resample: 'FcdResample',
+  channelSum: 'FcdChannelSum',
+  addInto: 'FcdAddInto',
   sgdStep: 'FcdSgdStep',
   adamStep: 'FcdAdamStep',
 } as const;
@@ -38,19 +44,31 @@ export interface ConvAttrs {
  * FcdConv3DFilterGradient: inputs {x, dy}, attrs ConvAttrs & {filterShape: Shape5} -> dfilter.
  *
  * FcdBatchNormTrain: inputs {x: [N,D,H,W,C], gamma: [C], beta: [C], residual?: same as x},
- *   attrs {epsilon, relu: boolean} -> [y, mean: [C], variance: [C] (biased)];
- *   y = act(gamma * (x - mean) / sqrt(variance + epsilon) + beta + residual).
- * FcdBatchNormTrainGradient: inputs {dy, x, y, gamma, mean, variance}, attrs {epsilon, relu, residual: boolean}
- *   -> [dx, dgamma, dbeta] and, when `residual`, dresidual (= dy masked by y > 0 when `relu`).
+ *   attrs {epsilon, relu: boolean, overwrite?: boolean} -> [y, mean: [C], variance: [C] (biased)];
+ *   y = act(gamma * (x - mean) / sqrt(variance + epsilon) + beta + residual), with `overwrite` perhaps in x's memory.
+ * FcdBatchNormTrainGradient: inputs {dy, x, y, gamma, beta?, mean, variance},
+ *   attrs {epsilon, relu, residual: boolean, overwrite?: boolean}
+ *   -> [dx, dgamma, dbeta] and, when `residual`, dresidual (= dy masked by y > 0 when `relu`). With `overwrite` dx may
+ *   take the memory of x, and dresidual that of dy: the caller reads neither afterwards.
  *
- * FcdScaleShift: inputs {x, scale: [C], shift: [C], residual?}, attrs {relu} -> act(x * scale + shift + residual).
+ * FcdScaleShift: inputs {x, scale: [C], shift: [C], residual?}, attrs {relu, overwrite?: boolean}
+ *   -> act(x * scale + shift + residual), with `overwrite` perhaps in the memory of x.
  * FcdScaleShiftGradient: inputs {dy, x, y, scale}, attrs {relu, residual: boolean}
  *   -> [dx, dscale, dshift] and, when `residual`, dresidual.
  *
  * FcdMaxPool3D: inputs {x}, attrs {size: Triple, stride: Triple, padding: Triple} -> [y, indices: int32 like y].
  *   Padding counts as -infinity. `indices` holds the flat spatial position (d*H + h)*W + w of the FIRST maximum in
  *   d, h, w order (PyTorch's tie rule).
- * FcdMaxPool3DGradient: inputs {dy, indices}, attrs {inputShape: Shape5} -> dx (sums where windows overlap).
+ * FcdMaxPool3DGradient: inputs {dy, indices}, attrs {inputShape: Shape5, size, stride, padding as above}
+ *   -> dx (sums where windows overlap, in d, h, w order of the windows).
+ *
+ * FcdNormPool: batch normalisation in training, ReLU and max pooling in one; what is pooled is never written down.
+ *   inputs {x, gamma, beta}, attrs {epsilon, size, stride, padding} -> [y, indices, mean, variance];
+ *   indices are -1 where y is 0, through which no gradient passes.
+ * FcdNormPoolGradient: inputs {dy, x, indices, gamma, mean, variance},
+ *   attrs {epsilon, size, stride, padding, overwrite?: boolean} -> [dx, dgamma, dbeta]; `overwrite` as above.
+ * FcdScaleShiftPool: the same with running statistics: inputs {x, scale, shift}, attrs {size, stride, padding} -> y.
+ *   An engine may leave these three to compositions for channel numbers that it cannot take (see ops/norm-pool.ts).
  *
  * FcdGlobalAveragePool: inputs {x: [N,D,H,W,C]} -> [N,C].
  * FcdGlobalAveragePoolGradient: inputs {dy: [N,C]}, attrs {inputShape: Shape5} -> dx.
@@ -58,6 +76,13 @@ export interface ConvAttrs {
  * FcdSubsamplePad (shortcut A): inputs {x}, attrs {stride: Triple, channels: number}
  *   -> x at every stride-th voxel, zero channels appended up to `channels`.
  * FcdSubsamplePadGradient: inputs {dy}, attrs {inputShape: Shape5, stride: Triple} -> dx.
+ *
+ * FcdResample: inputs {x: [N,D,H,W,C]}, attrs {taps: Taps3 (ops/taps.ts)} -> [N, outputs of the three axes, C]: sparse
+ *   linear maps along depth, height and width (trilinear resizing, average pooling, their gradients).
+ *
+ * FcdChannelSum: inputs {x: [..., C]} -> [C], summed over all other axes.
+ *
+ * FcdAddInto: inputs {sum, term}: sum += term IN PLACE. -> [].
  *
  * FcdSgdStep: inputs {value, gradient, velocity}, attrs {learningRate, momentum, weightDecay, nesterov: boolean}:
  *   IN PLACE on value and velocity, PyTorch's rule (g += wd * value; v = momentum * v + g; value -= lr * v). -> [].

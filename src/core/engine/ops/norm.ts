@@ -3,6 +3,12 @@ import '@tensorflow/tfjs-core/dist/register_all_gradients';
 import { KERNELS } from './kernels';
 import { hasKernel, runKernel, runKernelMany } from './run-kernel';
 
+/** What an operation may do with its inputs. */
+export interface Overwriting {
+  /** x (and dy) are not read any more: their memory may be used for the results. */
+  readonly overwrite?: boolean;
+}
+
 export interface NormOptions {
   readonly epsilon: number;
   /** Rectify the result (after the residual is added). */
@@ -26,7 +32,7 @@ export function batchNormTrain(
   gamma: tf.Tensor1D,
   beta: tf.Tensor1D,
   residual: tf.Tensor5D | undefined,
-  options: NormOptions,
+  options: NormOptions & Overwriting,
 ): NormTrainResult {
   if (hasKernel(KERNELS.batchNormTrain)) {
     const [y, mean, variance] = runKernelMany(KERNELS.batchNormTrain, { x, gamma, beta, residual }, options);
@@ -52,13 +58,13 @@ export function batchNormTrainGradient(
   x: tf.Tensor5D,
   y: tf.Tensor5D,
   gamma: tf.Tensor1D,
-  mean: tf.Tensor1D,
-  variance: tf.Tensor1D,
-  options: NormOptions & { readonly residual: boolean },
+  beta: tf.Tensor1D,
+  { mean, variance }: { readonly mean: tf.Tensor1D; readonly variance: tf.Tensor1D },
+  options: NormOptions & Overwriting & { readonly residual: boolean },
 ): NormGradient {
   if (hasKernel(KERNELS.batchNormTrainGradient))
     return unpack(
-      runKernelMany(KERNELS.batchNormTrainGradient, { dy, x, y, gamma, mean, variance }, options),
+      runKernelMany(KERNELS.batchNormTrainGradient, { dy, x, y, gamma, beta, mean, variance }, options),
       options.residual,
     );
   const outputs = tf.tidy(() => {
@@ -86,9 +92,10 @@ export function scaleShift(
   shift: tf.Tensor1D,
   residual: tf.Tensor5D | undefined,
   relu: boolean,
+  { overwrite }: Overwriting = {},
 ): tf.Tensor5D {
   if (hasKernel(KERNELS.scaleShift))
-    return runKernel(KERNELS.scaleShift, { x, scale, shift, residual }, { relu });
+    return runKernel(KERNELS.scaleShift, { x, scale, shift, residual }, { relu, overwrite });
   return tf.tidy(() => {
     const linear = tf.add(tf.mul(x, scale), shift);
     const sum = residual ? tf.add(linear, residual) : linear;

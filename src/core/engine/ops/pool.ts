@@ -25,9 +25,14 @@ export function maxPool3d(x: tf.Tensor5D, attrs: PoolAttrs): { y: tf.Tensor5D; i
 }
 
 /** Gradient of {@link maxPool3d}: each dy goes to the voxel that was the maximum of its window. */
-export function maxPool3dGradient(dy: tf.Tensor5D, indices: tf.Tensor5D, inputShape: Shape5): tf.Tensor5D {
+export function maxPool3dGradient(
+  dy: tf.Tensor5D,
+  indices: tf.Tensor5D,
+  inputShape: Shape5,
+  attrs: PoolAttrs,
+): tf.Tensor5D {
   if (hasKernel(KERNELS.maxPool3dGradient))
-    return runKernel(KERNELS.maxPool3dGradient, { dy, indices }, { inputShape });
+    return runKernel(KERNELS.maxPool3dGradient, { dy, indices }, { ...attrs, inputShape });
   return tf.tidy(() => {
     const [n, d, h, w, c] = inputShape;
     const from = dy.size / (n * c);

@@ -19,9 +19,28 @@ export type Values = Float32Array | Int32Array | Uint8Array;
 export class WasmBackend extends tf.KernelBackend {
   private readonly stored: tf.DataStorage<Stored>;
 
-  constructor(readonly machine: Machine) {
+  private readonly fallbacks = new Set<string>();
+
+  /** @param onFallback hears once by name of kernels that JavaScript serves */
+  constructor(
+    readonly machine: Machine,
+    private readonly onFallback?: (kernel: string) => void,
+  ) {
     super();
     this.stored = new tf.DataStorage(this, tf.engine());
+  }
+
+  /** A kernel with much to do was served by JavaScript. */
+  fallsBack(kernel: string): void {
+    if (this.fallbacks.has(kernel)) return;
+    this.fallbacks.add(kernel);
+    this.onFallback?.(kernel);
+  }
+
+  /** Runs an operation, noting its time where somebody asked for that. */
+  noted<T>(operation: string, run: () => T): T {
+    const { profile } = this.machine.pool;
+    return profile ? profile.operation(operation, run) : run();
   }
 
   /** A tensor of undefined contents, for a kernel to fill. */

@@ -14,6 +14,9 @@ class Stage extends MathBackendCPU {
   }
 }
 
+/** So many elements go in or out before a kernel in JavaScript is worth a word. */
+const MUCH = 100_000;
+
 let stage: Stage | undefined;
 
 /**
@@ -27,8 +30,10 @@ export function registerCpuKernels(own: ReadonlySet<string>): void {
       tf.registerKernel({
         kernelName: config.kernelName,
         backendName: BACKEND_NAME,
-        kernelFunc: ({ inputs, attrs, backend }) =>
-          runOnCpu(config.kernelName, backend as WasmBackend, inputs, attrs),
+        kernelFunc: ({ inputs, attrs, backend }) => {
+          const on = backend as WasmBackend;
+          return on.noted(config.kernelName, () => runOnCpu(config.kernelName, on, inputs, attrs));
+        },
       });
 }
 
@@ -44,15 +49,18 @@ export function runOnCpu(
   stage ??= new Stage();
   const on = stage;
   const staged: tf.TensorInfo[] = [];
+  let most = 0;
   const enter = (x: tf.TensorInfo | undefined) => {
     if (!x) return undefined;
     const info = { ...x, dataId: on.write(backend.view(x) as tf.BackendValues, x.shape, x.dtype) };
     staged.push(info);
+    most = Math.max(most, tf.util.sizeFromShape(x.shape));
     return info;
   };
   const leave = (x: tf.TensorInfo): tf.TensorInfo => {
     const values = on.data.get(x.dataId).values as tf.BackendValues;
     const dataId = backend.write(values, x.shape, x.dtype);
+    most = Math.max(most, tf.util.sizeFromShape(x.shape));
     on.disposeData(x.dataId);
     return { dataId, shape: x.shape, dtype: x.dtype };
   };
@@ -65,7 +73,9 @@ export function runOnCpu(
       attrs: attrs ?? {},
       backend: on,
     });
-    return Array.isArray(result) ? result.map(leave) : leave(result);
+    const left = Array.isArray(result) ? result.map(leave) : leave(result);
+    if (most > MUCH) backend.fallsBack(kernelName);
+    return left;
   } finally {
     for (const info of staged) on.disposeData(info.dataId);
   }

@@ -16,6 +16,7 @@ export class Heap {
   private readonly free = new Map<number, number[]>();
   private readonly sizes = new Map<number, number>();
   private freeBytes = 0;
+  private peak = 0;
 
   /** @param maximumPages of 64 KiB each: what the memory was created with */
   constructor(
@@ -26,6 +27,20 @@ export class Heap {
   /** Bytes handed out and not yet released. */
   get bytesInUse(): number {
     return this.top - HEAP_AT - this.freeBytes;
+  }
+
+  /** The most bytes that were handed out at once since {@link resetPeak}. */
+  get peakBytesInUse(): number {
+    return this.peak;
+  }
+
+  resetPeak(): void {
+    this.peak = this.bytesInUse;
+  }
+
+  /** Bytes that tensors can have at most. */
+  get bytesAtMost(): number {
+    return this.maximumPages * PAGE - HEAP_AT - MARGIN;
   }
 
   /** Bytes that the memory has grown to. */
@@ -43,6 +58,7 @@ export class Heap {
       this.takeGrown(size);
     if (offset === undefined) throw new InputError(this.fullMessage(bytes));
     this.sizes.set(offset, size);
+    this.peak = Math.max(this.peak, this.bytesInUse);
     return offset;
   }
 
@@ -151,12 +167,14 @@ export class Heap {
     return (
       `This step does not fit the engine's memory: ${mebibytes(bytes)} were asked for, ` +
       `${mebibytes(this.bytesInUse)} of at most ${mebibytes(this.maximumPages * PAGE)} are in use. ` +
-      'Use a smaller batch, a smaller grid or a narrower network.'
+      'Compute fewer volumes at once (--micro-batch, which accumulates gradients, or --batch), keep less ' +
+      '(--checkpoint-activations), or use a smaller grid (--shape, --spacing) or a narrower network (--width).'
     );
   }
 }
 
-function sizeClass(bytes: number): number {
+/** What a block of so many bytes takes. */
+export function sizeClass(bytes: number): number {
   const size = Math.max(bytes, ALIGNMENT);
   const step = Math.max(ALIGNMENT, 2 ** (Math.floor(Math.log2(size)) - 3));
   return Math.ceil(size / step) * step;

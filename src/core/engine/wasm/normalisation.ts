@@ -2,9 +2,9 @@ import type { Machine } from './machine';
 
 /** Floats of x that one partial sum covers: fixed, so that sums do not depend on the number of threads. */
 const BLOCK_FLOATS = 65_536;
-/** Floats swept channel by channel while they are in the first-level cache: of x, or of each of x, dy and y. */
-const STRIP_FLOATS = { sums: 4096, gradientSums: 2048 };
 const CLAIM_FLOATS = 16_384;
+/** Rows from whose mean the deviations are summed. */
+const GUESS_ROWS = 16;
 
 /** x seen as [rows, channels]; addresses, 0 where absent. */
 export interface NormShape {
@@ -17,42 +17,99 @@ export interface ChannelSums {
   readonly second: Float64Array;
 }
 
-/** Mean and biased variance per channel. */
+/** Mean and biased variance per channel, in the single precision that they are kept in. */
 export function channelMoments(
   machine: Machine,
   shape: NormShape,
   x: number,
-): { mean: Float64Array; variance: Float64Array } {
-  const { first, second } = channelSums(machine, 'sums', shape, { x, dy: 0, y: 0, mean: 0 });
-  const mean = first.map((sum) => sum / shape.rows);
-  const variance = second.map((squares, c) => Math.max(0, squares / shape.rows - mean[c] ** 2));
-  return { mean, variance };
+): { mean: Float32Array; variance: Float32Array } {
+  const { heap } = machine;
+  const { rows, channels } = shape;
+  const guess = meanOfFirstRows(heap.float32(x, Math.min(rows, GUESS_ROWS) * channels), channels);
+  const { first, second } = sumsAround(machine, shape, x, guess);
+  const mean = Float32Array.from(first, (sum, c) => guess[c] + sum / rows);
+  const variance = Float32Array.from(second, (squares, c) => squares / rows - (first[c] / rows) ** 2);
+  return { mean, variance: variance.map((v) => Math.max(0, v)) };
 }
 
-/** Sums of g and of g * (x - mean) per channel, where g is dy where y > 0 (y = 0: everywhere). */
+/** Sum per channel. */
+export function channelSums(machine: Machine, shape: NormShape, x: number): Float64Array {
+  return sumsAround(machine, shape, x, new Float32Array(shape.channels)).first;
+}
+
+/** Sums of x - shift and of its square. */
+function sumsAround(machine: Machine, shape: NormShape, x: number, shift: Float32Array): ChannelSums {
+  const { rows, channels } = shape;
+  return withCoefficients(machine, channels, [shift], (shifts) =>
+    blockSums(machine, 'sums', shape, (partial, rowsPerBlock) => [
+      x,
+      shifts,
+      partial,
+      rows,
+      channels,
+      rowsPerBlock,
+    ]),
+  );
+}
+
+function meanOfFirstRows(values: Float32Array<ArrayBufferLike>, channels: number): Float32Array {
+  const sums = new Float64Array(channels);
+  for (let i = 0; i < values.length; i++) sums[i % channels] += values[i];
+  const rows = values.length / channels;
+  // A channel that overflows shall do so in the statistics, not here.
+  return Float32Array.from(sums, (sum) => (Number.isFinite(sum) ? sum / rows : 0));
+}
+
+/** How a rectification in the forward pass masks dy: by its result, or by its argument, computed anew. */
+export interface Mask {
+  /** Address of the forward result; 0 where it was not rectified. */
+  readonly y: number;
+  /** g is dy where (x - mean) * factor + shift > 0. */
+  readonly again?: { readonly factor: ArrayLike<number>; readonly shift: ArrayLike<number> };
+}
+
+/** Sums of g and of g * (x - mean) per channel, where g is dy where the mask lets it pass. */
 export function gradientSums(
   machine: Machine,
   shape: NormShape,
-  at: { readonly x: number; readonly dy: number; readonly y: number; readonly mean: number },
+  at: {
+    readonly x: number;
+    readonly dy: number;
+    /** Where g is written, or 0. */
+    readonly g: number;
+  },
+  mean: ArrayLike<number>,
+  { y, again }: Mask,
 ): ChannelSums {
-  return channelSums(machine, 'gradientSums', shape, at);
+  const { rows, channels } = shape;
+  return withCoefficients(machine, channels, [mean, again?.factor, again?.shift], (means, factor, shift) =>
+    blockSums(machine, 'gradientSums', shape, (partial, rowsPerBlock) => [
+      at.x,
+      at.dy,
+      again ? 0 : y,
+      at.g,
+      means,
+      factor,
+      shift,
+      partial,
+      rows,
+      channels,
+      rowsPerBlock,
+    ]),
+  );
 }
 
-function channelSums(
+/** Runs a kernel that leaves sums per block of rows, and adds the blocks up in order. */
+export function blockSums(
   { heap, pool }: Machine,
-  kernel: 'sums' | 'gradientSums',
+  kernel: string,
   { rows, channels }: NormShape,
-  at: { readonly x: number; readonly dy: number; readonly y: number; readonly mean: number },
+  job: (partial: number, rowsPerBlock: number) => number[],
 ): ChannelSums {
-  const rowsPerStrip = Math.max(8, Math.floor(STRIP_FLOATS[kernel] / channels));
-  const rowsPerBlock = Math.max(rowsPerStrip, Math.floor(BLOCK_FLOATS / channels));
+  const rowsPerBlock = Math.max(8, Math.floor(BLOCK_FLOATS / channels));
   const blocks = Math.ceil(rows / rowsPerBlock);
   return heap.withScratch([blocks * 2 * channels * 8], (partial) => {
-    pool.run(
-      kernel,
-      [at.x, at.dy, at.y, at.mean, partial, rows, channels, rowsPerBlock, rowsPerStrip],
-      blocks === 1,
-    );
+    pool.run(kernel, job(partial, rowsPerBlock), blocks === 1);
     const parts = heap.float64(partial, blocks * 2 * channels);
     const first = new Float64Array(channels);
     const second = new Float64Array(channels);
@@ -74,24 +131,19 @@ export interface Affine {
   readonly offset: ArrayLike<number>;
 }
 
-/** y = act((x - mean) * factor + offset + residual). */
+/** y = act((x - mean) * factor + offset + residual); y may lie where x does. */
 export function applyAffine(
-  { heap, pool }: Machine,
+  machine: Machine,
   { rows, channels }: NormShape,
   at: { readonly x: number; readonly residual: number; readonly y: number },
   affine: Affine,
   relu: boolean,
 ): void {
-  heap.withScratch([channels * 12], (coefficients) => {
-    const [mean, factor, offset] = place(heap.float32(coefficients, 3 * channels), coefficients, channels, [
-      affine.mean,
-      affine.factor,
-      affine.offset,
-    ]);
+  withCoefficients(machine, channels, [affine.mean, affine.factor, affine.offset], (...coefficients) => {
     const rowsPerClaim = Math.max(1, Math.floor(CLAIM_FLOATS / channels));
-    pool.run(
+    machine.pool.run(
       'affine',
-      [at.x, at.residual, at.y, mean, factor, offset, rows, channels, rowsPerClaim, relu ? 1 : 0],
+      [at.x, at.residual, at.y, ...coefficients, rows, channels, rowsPerClaim, relu ? 1 : 0],
       rows <= rowsPerClaim,
     );
   });
@@ -104,44 +156,48 @@ export interface AffineGradient {
   readonly offset: ArrayLike<number>;
 }
 
-/** dx = g * factor - (x - mean) * slope - offset, dresidual = g; g is dy where y > 0 (y = 0: everywhere). */
+/**
+ * dx = g * factor - (x - mean) * slope - offset, dresidual = g, where g is dy where the mask lets it pass. dx may lie
+ * where x does, dresidual where dy does.
+ */
 export function applyAffineGradient(
-  { heap, pool }: Machine,
+  machine: Machine,
   { rows, channels }: NormShape,
   at: {
     readonly x: number;
     readonly dy: number;
-    readonly y: number;
     readonly dx: number;
     readonly dresidual: number;
   },
   affine: AffineGradient,
+  { y, again }: Mask,
 ): void {
-  heap.withScratch([channels * 16], (coefficients) => {
-    const placed = place(heap.float32(coefficients, 4 * channels), coefficients, channels, [
-      affine.mean,
-      affine.factor,
-      affine.slope,
-      affine.offset,
-    ]);
+  const arrays = [affine.mean, affine.factor, affine.slope, affine.offset, again?.shift];
+  withCoefficients(machine, channels, arrays, (...coefficients) => {
     const rowsPerClaim = Math.max(1, Math.floor(CLAIM_FLOATS / channels));
-    pool.run(
+    machine.pool.run(
       'affineGradient',
-      [at.x, at.dy, at.y, at.dx, at.dresidual, ...placed, rows, channels, rowsPerClaim],
+      [at.x, at.dy, again ? 0 : y, at.dx, at.dresidual, ...coefficients, rows, channels, rowsPerClaim],
       rows <= rowsPerClaim,
     );
   });
 }
 
-/** Writes per-channel arrays one after the other and returns their addresses. */
-function place(
-  view: Float32Array,
-  address: number,
+/** Puts per-channel arrays into scratch memory; what is absent has the address 0. */
+export function withCoefficients<T>(
+  { heap }: Machine,
   channels: number,
-  arrays: readonly ArrayLike<number>[],
-): number[] {
-  return arrays.map((array, i) => {
-    view.set(array, i * channels);
-    return address + i * channels * 4;
+  arrays: readonly (ArrayLike<number> | undefined)[],
+  use: (...addresses: number[]) => T,
+): T {
+  return heap.withScratch([arrays.length * channels * 4], (address) => {
+    const view = heap.float32(address, arrays.length * channels);
+    return use(
+      ...arrays.map((array, i) => {
+        if (!array) return 0;
+        view.set(array, i * channels);
+        return address + i * channels * 4;
+      }),
+    );
   });
 }

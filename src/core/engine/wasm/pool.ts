@@ -4,6 +4,7 @@ import { messageOf } from '../../errors';
 import { SPINS, STOP, WORD } from './control';
 import { instantiate, kernelNames, type Kernel, type WorkerSetup } from './instance';
 import { engineFolder } from './modules';
+import type { Profile } from './profile';
 
 /** Waiting threads look around this often... */
 const SLICE_MS = 100;
@@ -21,6 +22,8 @@ export class Pool {
   private readonly workers: Worker[] = [];
   private broken: string | undefined;
   private closed = false;
+  /** Where to note how long kernels take; undefined: nowhere. */
+  profile?: Profile;
 
   private constructor(
     private readonly memory: WebAssembly.Memory,
@@ -56,6 +59,11 @@ export class Pool {
    * @param alone whether the work is too small to wake the others
    */
   run(name: string, job: readonly number[], alone = false): void {
+    if (this.profile) this.profile.kernel(name, () => this.compute(name, job, alone));
+    else this.compute(name, job, alone);
+  }
+
+  private compute(name: string, job: readonly number[], alone: boolean): void {
     if (this.broken) throw new Error(this.broken);
     if (this.closed) throw new Error('The engine was closed; open it again before computing.');
     const index = this.indices.get(name);

@@ -1,5 +1,12 @@
 import type { Shape5, Triple } from '../ops/kernels';
 import type { Machine } from './machine';
+import {
+  blockSums,
+  withCoefficients,
+  type Affine,
+  type AffineGradient,
+  type ChannelSums,
+} from './normalisation';
 
 /** Work on so few floats is done before the other threads wake. */
 const ALONE_FLOATS = 16_384;
@@ -26,35 +33,81 @@ export function maxPool(
   window: PoolWindow,
   at: PoolAddresses,
 ): void {
-  const [n, d, h, w, c] = x;
-  pool.run(
-    'maxPool',
-    [
-      at.x,
-      at.y,
-      at.indices,
-      ...[n, d, h, w, c],
-      ...y.slice(1, 4),
-      ...window.size,
-      ...window.stride,
-      ...window.padding,
-    ],
-    product(x) < ALONE_FLOATS,
+  pool.run('maxPool', [at.x, at.y, at.indices, ...windowFields(x, y, window)], product(x) < ALONE_FLOATS);
+}
+
+/** Channels that {@link affineMaxPool} takes are multiples of this. */
+export const AFFINE_POOL_CHANNELS = 8;
+
+/** Max pooling of max((x - mean) * factor + offset, 0), which is never written down. */
+export function affineMaxPool(
+  machine: Machine,
+  x: Shape5,
+  y: Shape5,
+  window: PoolWindow,
+  at: PoolAddresses,
+  { mean, factor, offset }: Affine,
+): void {
+  withCoefficients(machine, x[4], [mean, factor, offset], (...coefficients) =>
+    machine.pool.run(
+      'affineMaxPool',
+      [at.x, at.y, at.indices, ...windowFields(x, y, window), ...coefficients],
+      product(x) < ALONE_FLOATS,
+    ),
   );
 }
 
-/** Adds every dy (at `y`) to dx (at `x`) where the maximum was. */
+/** Sums over x of g and of g * (x - mean) per channel, where g is the gradient of {@link affineMaxPool}'s pooling. */
+export function pooledGradientSums(
+  machine: Machine,
+  x: Shape5,
+  out: Shape5,
+  at: { readonly x: number; readonly dy: number; readonly indices: number },
+  mean: ArrayLike<number>,
+): ChannelSums {
+  const [n, d, h, w, channels] = x;
+  const outPositions = out[1] * out[2] * out[3];
+  const rows = n * outPositions;
+  return withCoefficients(machine, channels, [mean], (means) =>
+    blockSums(machine, 'pooledGradientSums', { rows, channels }, (partial, rowsPerBlock) => [
+      at.x,
+      at.dy,
+      at.indices,
+      means,
+      partial,
+      outPositions,
+      d * h * w,
+      rows,
+      channels,
+      rowsPerBlock,
+    ]),
+  );
+}
+
+/**
+ * dx of a max pooling: g, the sum of every dy whose maximum the voxel was; with `affine`, of a pooling behind a
+ * normalisation and a rectification: g * factor - (x - mean) * slope - offset, where dx may lie where x does.
+ */
 export function maxPoolGradient(
-  { pool }: Machine,
+  machine: Machine,
   dx: Shape5,
-  dy: readonly number[],
-  at: PoolAddresses,
+  out: Shape5,
+  window: PoolWindow,
+  at: { readonly dy: number; readonly indices: number; readonly dx: number },
+  normal?: { readonly x: number; readonly affine: AffineGradient },
 ): void {
-  const size = product(dx);
-  const alone = size < ALONE_FLOATS;
-  const [n, d, h, w, c] = dx;
-  pool.run('fillZero', [at.x, size], alone);
-  pool.run('maxPoolScatter', [at.y, at.indices, at.x, n, d * h * w, dy[1] * dy[2] * dy[3], c], alone);
+  const { mean, factor, slope, offset } = normal?.affine ?? {};
+  withCoefficients(machine, dx[4], [mean, factor, slope, offset], (...coefficients) =>
+    machine.pool.run(
+      'maxPoolGradient',
+      [at.dy, at.indices, at.dx, ...windowFields(dx, out, window), normal?.x ?? 0, ...coefficients],
+      product(dx) < ALONE_FLOATS,
+    ),
+  );
+}
+
+function windowFields(x: Shape5, y: Shape5, window: PoolWindow): number[] {
+  return [...x, ...y.slice(1, 4), ...window.size, ...window.stride, ...window.padding];
 }
 
 /** [N, positions, C] -> [N, C]. */

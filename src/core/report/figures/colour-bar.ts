@@ -1,4 +1,4 @@
-import { heatColour } from './heat-colours';
+import { heatColour } from '../../../protocol/heat-colours';
 import { Picture, textWidth, type Rgb } from './picture';
 
 export interface ColourBar {

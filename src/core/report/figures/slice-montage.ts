@@ -5,7 +5,7 @@ import { headMask } from '../../volume/head-mask';
 import { percentiles } from '../../volume/intensity';
 import type { Grid, Mask, Triple, Volume, VoxelArray } from '../../volume/volume';
 import { drawColourBar, type ColourBar } from './colour-bar';
-import { heatColour } from './heat-colours';
+import { heatColour } from '../../../protocol/heat-colours';
 import { coverage, Picture, textWidth, type Rgb } from './picture';
 import {
   boxOf,

@@ -2,6 +2,8 @@
 export { convolution, packFilter, packFilterTransposed, padRows } from './convolution';
 export { filterGradient, unpackFilterGradient } from './filter-gradient';
 export { sums, gradientSums, affine, affineGradient } from './normalisation';
-export { maxPool, maxPoolScatter, globalAverage, globalAverageGradient, subsample, subsampleGradient } from './pooling';
+export { maxPool, affineMaxPool, pooledGradientSums, maxPoolGradient, globalAverage, globalAverageGradient, subsample, subsampleGradient } from './pooling';
 export { fillZero, add, multiply, relu, sgd, adam } from './elementwise';
+export { resample } from './resample';
+export { peak } from './peak';
 export { PANEL } from './micro-kernels';

@@ -1,145 +1,206 @@
-// Batch normalisation and scale-shift, over x seen as [rows][channels]. Statistics are summed in double precision over
-// blocks of rows of a fixed size, one partial sum per block; the caller adds the blocks up in order. So they are exact
-// to the last bits and the same for every number of threads.
+// Batch normalisation and scale-shift, over x seen as [rows][channels]. Statistics are summed in single precision over
+// runs of a few rows and in double precision beyond, over blocks of rows of a fixed size, one partial sum per block; the
+// caller adds the blocks up in order. So they are exact to the last bits and the same for every number of threads.
 import { claim, smaller } from './work';
+
+/** Rows whose sum is taken in single precision. */
+const RUN: i32 = 16;
 
 @unmanaged class SumsJob {
   counter: usize;
   x: usize;
-  /** Gradient only: the incoming gradient, the result (for the mask of relu) or 0, and the mean. */
-  dy: usize;
-  y: usize;
-  mean: usize;
+  /** Per channel: a number near the mean, which is subtracted first, so that squares lose nothing to cancellation. */
+  shift: usize;
   /** [block][2][channels], float64. */
   partial: usize;
   rows: i32;
   channels: i32;
   rowsPerBlock: i32;
-  /** Rows that fit the nearest cache together. */
-  rowsPerStrip: i32;
 }
 
 // @ts-ignore: decorator
-@inline function lowPair(v: v128): v128 {
-  return f64x2.promote_low_f32x4(v);
+@inline function flush(address: usize, v: v128): void {
+  v128.store(address, f64x2.add(v128.load(address), f64x2.promote_low_f32x4(v)));
+  v128.store(address, f64x2.add(v128.load(address, 16), f64x2.promote_low_f32x4(v128.shuffle<f64>(v, v, 1, 1))), 16);
 }
 
 // @ts-ignore: decorator
-@inline function highPair(v: v128): v128 {
-  return f64x2.promote_low_f32x4(v128.shuffle<f64>(v, v, 1, 1));
+@inline function flushOne(address: usize, v: f32): void {
+  store<f64>(address, load<f64>(address) + <f64>v);
 }
 
-// @ts-ignore: decorator
-@inline function addTo(address: usize, value: v128): void {
-  v128.store(address, f64x2.add(v128.load(address), value));
-}
-
-/** Per block and channel: sum of x, sum of x * x. */
+/** Per block and channel: sum of x - shift, sum of (x - shift)^2. */
 export function sums(thread: i32, threads: i32, at: usize): void {
   const job = changetype<SumsJob>(at);
-  const channels = job.channels;
+  const channels = job.channels, rows = job.rows, rowsPerBlock = job.rowsPerBlock, shift = job.shift;
   const pitch = <usize>(channels << 2);
   for (;;) {
     const block = claim(job.counter);
-    const first = block * job.rowsPerBlock;
-    if (first >= job.rows) return;
-    const end = smaller(first + job.rowsPerBlock, job.rows);
+    const first = block * rowsPerBlock;
+    if (first >= rows) return;
+    const end = smaller(first + rowsPerBlock, rows);
     const sum = job.partial + <usize>block * pitch * 4;
     const squares = sum + pitch * 2;
     memory.fill(sum, 0, pitch * 4);
-    for (let row = first; row < end; row += job.rowsPerStrip) {
-      const count = smaller(job.rowsPerStrip, end - row);
-      const strip = job.x + <usize>row * pitch;
+    for (let row = first; row < end; row += RUN) {
+      const count = smaller(RUN, end - row);
+      const run = job.x + <usize>row * pitch;
       let channel = 0;
-      for (; channel + 4 <= channels; channel += 4) {
-        let s0 = f64x2.splat(0), s1 = f64x2.splat(0), q0 = f64x2.splat(0), q1 = f64x2.splat(0);
-        let p = strip + <usize>(channel << 2);
+      for (; channel + 16 <= channels; channel += 16) {
+        const c = shift + <usize>(channel << 2);
+        const k0 = v128.load(c), k1 = v128.load(c, 16), k2 = v128.load(c, 32), k3 = v128.load(c, 48);
+        let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
+        let q0 = s0, q1 = s0, q2 = s0, q3 = s0;
+        let p = run + <usize>(channel << 2);
         for (let i = 0; i < count; i++) {
-          const v = v128.load(p);
-          const low = lowPair(v), high = highPair(v);
-          s0 = f64x2.add(s0, low);
-          s1 = f64x2.add(s1, high);
-          q0 = f64x2.add(q0, f64x2.mul(low, low));
-          q1 = f64x2.add(q1, f64x2.mul(high, high));
+          const v0 = f32x4.sub(v128.load(p), k0), v1 = f32x4.sub(v128.load(p, 16), k1);
+          const v2 = f32x4.sub(v128.load(p, 32), k2), v3 = f32x4.sub(v128.load(p, 48), k3);
+          s0 = f32x4.add(s0, v0);
+          s1 = f32x4.add(s1, v1);
+          s2 = f32x4.add(s2, v2);
+          s3 = f32x4.add(s3, v3);
+          q0 = f32x4.add(q0, f32x4.mul(v0, v0));
+          q1 = f32x4.add(q1, f32x4.mul(v1, v1));
+          q2 = f32x4.add(q2, f32x4.mul(v2, v2));
+          q3 = f32x4.add(q3, f32x4.mul(v3, v3));
           p += pitch;
         }
         const to = <usize>(channel << 3);
-        addTo(sum + to, s0);
-        addTo(sum + to + 16, s1);
-        addTo(squares + to, q0);
-        addTo(squares + to + 16, q1);
+        flush(sum + to, s0);
+        flush(sum + to + 32, s1);
+        flush(sum + to + 64, s2);
+        flush(sum + to + 96, s3);
+        flush(squares + to, q0);
+        flush(squares + to + 32, q1);
+        flush(squares + to + 64, q2);
+        flush(squares + to + 96, q3);
+      }
+      for (; channel + 4 <= channels; channel += 4) {
+        const k = v128.load(shift + <usize>(channel << 2));
+        let s = f32x4.splat(0), q = s;
+        let p = run + <usize>(channel << 2);
+        for (let i = 0; i < count; i++) {
+          const v = f32x4.sub(v128.load(p), k);
+          s = f32x4.add(s, v);
+          q = f32x4.add(q, f32x4.mul(v, v));
+          p += pitch;
+        }
+        flush(sum + <usize>(channel << 3), s);
+        flush(squares + <usize>(channel << 3), q);
       }
       for (; channel < channels; channel++) {
-        let s: f64 = 0, q: f64 = 0;
-        let p = strip + <usize>(channel << 2);
+        const k = load<f32>(shift + <usize>(channel << 2));
+        let s: f32 = 0, q: f32 = 0;
+        let p = run + <usize>(channel << 2);
         for (let i = 0; i < count; i++) {
-          const v = <f64>load<f32>(p);
+          const v = load<f32>(p) - k;
           s += v;
           q += v * v;
           p += pitch;
         }
-        const to = <usize>(channel << 3);
-        store<f64>(sum + to, load<f64>(sum + to) + s);
-        store<f64>(squares + to, load<f64>(squares + to) + q);
+        flushOne(sum + <usize>(channel << 3), s);
+        flushOne(squares + <usize>(channel << 3), q);
       }
     }
   }
 }
 
-/** Per block and channel: sum of g, sum of g * (x - mean), where g is dy masked by y > 0 (y = 0: no mask). */
+@unmanaged class GradientSumsJob {
+  counter: usize;
+  x: usize;
+  dy: usize;
+  /** The result of the forward pass: g is dy where it is positive. 0: no such mask. */
+  y: usize;
+  /** Where g is written (dy's own place will do), or 0. */
+  g: usize;
+  mean: usize;
+  /** Per channel; where not 0, g is dy where (x - mean) * factor + offset > 0: the forward result, computed anew. */
+  factor: usize;
+  offset: usize;
+  partial: usize;
+  rows: i32;
+  channels: i32;
+  rowsPerBlock: i32;
+}
+
+/** Per block and channel: sum of g, sum of g * (x - mean). */
 export function gradientSums(thread: i32, threads: i32, at: usize): void {
-  const job = changetype<SumsJob>(at);
-  const channels = job.channels;
+  const job = changetype<GradientSumsJob>(at);
+  const channels = job.channels, rows = job.rows, rowsPerBlock = job.rowsPerBlock;
+  const means = job.mean, factors = job.factor, offsets = job.offset;
+  const dyToX = job.dy - job.x, yToX = job.y - job.x, gToX = job.g - job.x;
+  const byResult = job.y != 0, again = factors != 0, writes = job.g != 0;
   const pitch = <usize>(channels << 2);
-  const masked = job.y != 0;
+  const zero = f32x4.splat(0);
   for (;;) {
     const block = claim(job.counter);
-    const first = block * job.rowsPerBlock;
-    if (first >= job.rows) return;
-    const end = smaller(first + job.rowsPerBlock, job.rows);
+    const first = block * rowsPerBlock;
+    if (first >= rows) return;
+    const end = smaller(first + rowsPerBlock, rows);
     const sum = job.partial + <usize>block * pitch * 4;
     const products = sum + pitch * 2;
     memory.fill(sum, 0, pitch * 4);
-    for (let row = first; row < end; row += job.rowsPerStrip) {
-      const count = smaller(job.rowsPerStrip, end - row);
-      const strip = <usize>row * pitch;
+    for (let row = first; row < end; row += RUN) {
+      const count = smaller(RUN, end - row);
+      const run = job.x + <usize>row * pitch;
       let channel = 0;
-      for (; channel + 4 <= channels; channel += 4) {
-        let s0 = f64x2.splat(0), s1 = f64x2.splat(0), q0 = f64x2.splat(0), q1 = f64x2.splat(0);
-        const mean = v128.load(job.mean + <usize>(channel << 2));
-        let p = strip + <usize>(channel << 2);
+      for (; channel + 8 <= channels; channel += 8) {
+        const c = <usize>(channel << 2);
+        const m0 = v128.load(means + c), m1 = v128.load(means + c, 16);
+        let f0 = zero, f1 = zero, o0 = zero, o1 = zero;
+        if (again) {
+          f0 = v128.load(factors + c);
+          f1 = v128.load(factors + c, 16);
+          o0 = v128.load(offsets + c);
+          o1 = v128.load(offsets + c, 16);
+        }
+        let s0 = zero, s1 = zero, q0 = zero, q1 = zero;
+        let p = run + c;
         for (let i = 0; i < count; i++) {
-          let g = v128.load(job.dy + p);
-          if (masked) g = v128.and(g, f32x4.gt(v128.load(job.y + p), f32x4.splat(0)));
-          // A product's one rounding is as small as the inputs' own: only the sum needs the wider numbers.
-          const product = f32x4.mul(g, f32x4.sub(v128.load(job.x + p), mean));
-          s0 = f64x2.add(s0, lowPair(g));
-          s1 = f64x2.add(s1, highPair(g));
-          q0 = f64x2.add(q0, lowPair(product));
-          q1 = f64x2.add(q1, highPair(product));
+          let g0 = v128.load(p + dyToX), g1 = v128.load(p + dyToX, 16);
+          const v0 = f32x4.sub(v128.load(p), m0), v1 = f32x4.sub(v128.load(p, 16), m1);
+          if (again) {
+            g0 = v128.and(g0, f32x4.gt(f32x4.add(f32x4.mul(v0, f0), o0), zero));
+            g1 = v128.and(g1, f32x4.gt(f32x4.add(f32x4.mul(v1, f1), o1), zero));
+          } else if (byResult) {
+            g0 = v128.and(g0, f32x4.gt(v128.load(p + yToX), zero));
+            g1 = v128.and(g1, f32x4.gt(v128.load(p + yToX, 16), zero));
+          }
+          if (writes) {
+            v128.store(p + gToX, g0);
+            v128.store(p + gToX, g1, 16);
+          }
+          s0 = f32x4.add(s0, g0);
+          s1 = f32x4.add(s1, g1);
+          q0 = f32x4.add(q0, f32x4.mul(g0, v0));
+          q1 = f32x4.add(q1, f32x4.mul(g1, v1));
           p += pitch;
         }
         const to = <usize>(channel << 3);
-        addTo(sum + to, s0);
-        addTo(sum + to + 16, s1);
-        addTo(products + to, q0);
-        addTo(products + to + 16, q1);
+        flush(sum + to, s0);
+        flush(sum + to + 32, s1);
+        flush(products + to, q0);
+        flush(products + to + 32, q1);
       }
       for (; channel < channels; channel++) {
-        let s: f64 = 0, q: f64 = 0;
-        const mean = load<f32>(job.mean + <usize>(channel << 2));
-        let p = strip + <usize>(channel << 2);
+        const c = <usize>(channel << 2);
+        const mean = load<f32>(means + c);
+        const factor: f32 = again ? load<f32>(factors + c) : 0;
+        const offset: f32 = again ? load<f32>(offsets + c) : 0;
+        let s: f32 = 0, q: f32 = 0;
+        let p = run + c;
         for (let i = 0; i < count; i++) {
-          if (!masked || load<f32>(job.y + p) > 0) {
-            const g = load<f32>(job.dy + p);
-            s += <f64>g;
-            q += <f64>(g * (load<f32>(job.x + p) - mean));
-          }
+          let g = load<f32>(p + dyToX);
+          const v = load<f32>(p) - mean;
+          if (again) g = v * factor + offset > 0 ? g : 0;
+          else if (byResult) g = load<f32>(p + yToX) > 0 ? g : 0;
+          if (writes) store<f32>(p + gToX, g);
+          s += g;
+          q += g * v;
           p += pitch;
         }
-        const to = <usize>(channel << 3);
-        store<f64>(sum + to, load<f64>(sum + to) + s);
-        store<f64>(products + to, load<f64>(products + to) + q);
+        flushOne(sum + <usize>(channel << 3), s);
+        flushOne(products + <usize>(channel << 3), q);
       }
     }
   }
@@ -149,7 +210,7 @@ export function gradientSums(thread: i32, threads: i32, at: usize): void {
   counter: usize;
   x: usize;
   residual: usize; // or 0
-  y: usize;
+  y: usize; // x's own place will do
   /** Per channel: mean, factor, offset; y = (x - mean) * factor + offset + residual. */
   mean: usize;
   factor: usize;
@@ -162,33 +223,32 @@ export function gradientSums(thread: i32, threads: i32, at: usize): void {
 
 export function affine(thread: i32, threads: i32, at: usize): void {
   const job = changetype<AffineJob>(at);
-  const channels = job.channels;
-  const vectorEnd = channels & ~3;
-  const zero = f32x4.splat(0);
+  const channels = job.channels, rows = job.rows, rowsPerClaim = job.rowsPerClaim;
+  const means = job.mean, factors = job.factor, offsets = job.offset;
+  const yToX = job.y - job.x, residualToX = job.residual - job.x;
+  const added = job.residual != 0;
+  const lowest: f32 = job.relu ? 0 : -Infinity;
+  const floor = f32x4.splat(lowest);
+  const vectorEnd = <usize>((channels & ~3) << 2), pitch = <usize>(channels << 2);
   for (;;) {
-    const first = claim(job.counter) * job.rowsPerClaim;
-    if (first >= job.rows) return;
-    const end = smaller(first + job.rowsPerClaim, job.rows);
+    const first = claim(job.counter) * rowsPerClaim;
+    if (first >= rows) return;
+    const end = smaller(first + rowsPerClaim, rows);
+    let p = job.x + <usize>first * pitch;
     for (let row = first; row < end; row++) {
-      const at = <usize>row * <usize>(channels << 2);
-      let channel = 0;
-      for (; channel < vectorEnd; channel += 4) {
-        const c = <usize>(channel << 2);
-        const p = at + c;
-        let v = f32x4.sub(v128.load(job.x + p), v128.load(job.mean + c));
-        v = f32x4.add(f32x4.mul(v, v128.load(job.factor + c)), v128.load(job.offset + c));
-        if (job.residual) v = f32x4.add(v, v128.load(job.residual + p));
-        if (job.relu) v = f32x4.max(v, zero);
-        v128.store(job.y + p, v);
+      let c: usize = 0;
+      for (; c < vectorEnd; c += 16) {
+        let v = f32x4.sub(v128.load(p + c), v128.load(means + c));
+        v = f32x4.add(f32x4.mul(v, v128.load(factors + c)), v128.load(offsets + c));
+        if (added) v = f32x4.add(v, v128.load(p + c + residualToX));
+        v128.store(p + c + yToX, f32x4.max(v, floor));
       }
-      for (; channel < channels; channel++) {
-        const c = <usize>(channel << 2);
-        const p = at + c;
-        let v = (load<f32>(job.x + p) - load<f32>(job.mean + c)) * load<f32>(job.factor + c) + load<f32>(job.offset + c);
-        if (job.residual) v += load<f32>(job.residual + p);
-        if (job.relu) v = max<f32>(v, 0);
-        store<f32>(job.y + p, v);
+      for (; c < pitch; c += 4) {
+        let v = (load<f32>(p + c) - load<f32>(means + c)) * load<f32>(factors + c) + load<f32>(offsets + c);
+        if (added) v += load<f32>(p + c + residualToX);
+        store<f32>(p + c + yToX, max<f32>(v, lowest));
       }
+      p += pitch;
     }
   }
 }
@@ -198,13 +258,15 @@ export function affine(thread: i32, threads: i32, at: usize): void {
   x: usize;
   dy: usize;
   y: usize; // or 0: no mask
-  dx: usize;
-  dresidual: usize; // or 0
+  dx: usize; // x's own place will do
+  dresidual: usize; // or 0; dy's own place will do
   /** Per channel: dx = g * factor - (x - mean) * slope - offset. */
   mean: usize;
   factor: usize;
   slope: usize;
   offset: usize;
+  /** Per channel; where not 0, g is dy where (x - mean) * factor + shift > 0, as in gradientSums. */
+  shift: usize;
   rows: i32;
   channels: i32;
   rowsPerClaim: i32;
@@ -212,34 +274,41 @@ export function affine(thread: i32, threads: i32, at: usize): void {
 
 export function affineGradient(thread: i32, threads: i32, at: usize): void {
   const job = changetype<AffineGradientJob>(at);
-  const channels = job.channels;
-  const vectorEnd = channels & ~3;
+  const channels = job.channels, rows = job.rows, rowsPerClaim = job.rowsPerClaim;
+  const means = job.mean, factors = job.factor, slopes = job.slope, offsets = job.offset, shifts = job.shift;
+  const dyToX = job.dy - job.x, yToX = job.y - job.x, dxToX = job.dx - job.x, dresidualToX = job.dresidual - job.x;
+  const byResult = job.y != 0, again = shifts != 0, writes = job.dresidual != 0;
+  const vectorEnd = <usize>((channels & ~3) << 2), pitch = <usize>(channels << 2);
   const zero = f32x4.splat(0);
   for (;;) {
-    const first = claim(job.counter) * job.rowsPerClaim;
-    if (first >= job.rows) return;
-    const end = smaller(first + job.rowsPerClaim, job.rows);
-    for (let row = first; row < end; row++) {
-      const at = <usize>row * <usize>(channels << 2);
-      let channel = 0;
-      for (; channel < vectorEnd; channel += 4) {
-        const c = <usize>(channel << 2);
-        const p = at + c;
-        let g = v128.load(job.dy + p);
-        if (job.y) g = v128.and(g, f32x4.gt(v128.load(job.y + p), zero));
-        if (job.dresidual) v128.store(job.dresidual + p, g);
-        const centred = f32x4.sub(v128.load(job.x + p), v128.load(job.mean + c));
-        const slope = f32x4.add(f32x4.mul(centred, v128.load(job.slope + c)), v128.load(job.offset + c));
-        v128.store(job.dx + p, f32x4.sub(f32x4.mul(g, v128.load(job.factor + c)), slope));
+    const first = claim(job.counter) * rowsPerClaim;
+    if (first >= rows) return;
+    const end = smaller(first + rowsPerClaim, rows);
+    let row = job.x + <usize>first * pitch;
+    for (let i = first; i < end; i++) {
+      let c: usize = 0;
+      for (; c < vectorEnd; c += 16) {
+        const p = row + c;
+        let g = v128.load(p + dyToX);
+        const factor = v128.load(factors + c);
+        const centred = f32x4.sub(v128.load(p), v128.load(means + c));
+        if (again) g = v128.and(g, f32x4.gt(f32x4.add(f32x4.mul(centred, factor), v128.load(shifts + c)), zero));
+        else if (byResult) g = v128.and(g, f32x4.gt(v128.load(p + yToX), zero));
+        if (writes) v128.store(p + dresidualToX, g);
+        const slope = f32x4.add(f32x4.mul(centred, v128.load(slopes + c)), v128.load(offsets + c));
+        v128.store(p + dxToX, f32x4.sub(f32x4.mul(g, factor), slope));
       }
-      for (; channel < channels; channel++) {
-        const c = <usize>(channel << 2);
-        const p = at + c;
-        const g: f32 = job.y == 0 || load<f32>(job.y + p) > 0 ? load<f32>(job.dy + p) : 0;
-        if (job.dresidual) store<f32>(job.dresidual + p, g);
-        const slope = (load<f32>(job.x + p) - load<f32>(job.mean + c)) * load<f32>(job.slope + c) + load<f32>(job.offset + c);
-        store<f32>(job.dx + p, g * load<f32>(job.factor + c) - slope);
+      for (; c < pitch; c += 4) {
+        const p = row + c;
+        let g = load<f32>(p + dyToX);
+        const factor = load<f32>(factors + c);
+        const centred = load<f32>(p) - load<f32>(means + c);
+        if (again) g = centred * factor + load<f32>(shifts + c) > 0 ? g : 0;
+        else if (byResult) g = load<f32>(p + yToX) > 0 ? g : 0;
+        if (writes) store<f32>(p + dresidualToX, g);
+        store<f32>(p + dxToX, g * factor - (centred * load<f32>(slopes + c) + load<f32>(offsets + c)));
       }
+      row += pitch;
     }
   }
 }

@@ -130,40 +130,287 @@ export function maxPool(thread: i32, threads: i32, at: usize): void {
   }
 }
 
-@unmanaged class ScatterJob {
+@unmanaged class AffineMaxPoolJob {
   counter: usize;
-  dy: usize;
+  x: usize;
+  y: usize;
   indices: usize;
-  dx: usize; // zeros
   batch: i32;
-  positions: i32; // of dx, per sample
-  outPositions: i32; // of dy
-  channels: i32;
+  depth: i32;
+  height: i32;
+  width: i32;
+  channels: i32; // a multiple of 8
+  outDepth: i32;
+  outHeight: i32;
+  outWidth: i32;
+  sizeD: i32;
+  sizeH: i32;
+  sizeW: i32;
+  strideD: i32;
+  strideH: i32;
+  strideW: i32;
+  padD: i32;
+  padH: i32;
+  padW: i32;
+  /** Per channel: what is pooled is max((x - mean) * factor + offset, 0). */
+  mean: usize;
+  factor: usize;
+  offset: usize;
+}
+
+/** 1, 0 or -1. */
+// @ts-ignore: decorator
+@inline function signs(v: v128): v128 {
+  const zero = f32x4.splat(0);
+  return v128.or(v128.and(f32x4.gt(v, zero), f32x4.splat(1)), v128.and(f32x4.lt(v, zero), f32x4.splat(-1)));
 }
 
 /**
- * Gradient of {@link maxPool}: every dy is added to the voxel that was the maximum. Samples and groups of 16 channels
- * (a cache line) are independent, so nothing is added by two threads at once.
+ * {@link maxPool} of a normalised and rectified x that is never written down: the same bits as one after the other.
+ * Where the maximum is 0, its index is -1.
  */
-export function maxPoolScatter(thread: i32, threads: i32, at: usize): void {
-  const job = changetype<ScatterJob>(at);
-  const voxel = <usize>(job.channels << 2);
-  const groups = (job.channels + 15) >> 4;
+export function affineMaxPool(thread: i32, threads: i32, at: usize): void {
+  const job = changetype<AffineMaxPoolJob>(at);
+  const channels = job.channels, width = job.width, height = job.height, outWidth = job.outWidth;
+  const strideW = job.strideW, padW = job.padW, sizeW = job.sizeW;
+  const means = job.mean, factors = job.factor, offsets = job.offset;
+  const voxel = <usize>(channels << 2);
+  const zero = f32x4.splat(0), none = i32x4.splat(-1);
   for (;;) {
-    const item = claim(job.counter);
-    if (item >= job.batch * groups) return;
-    const n = item / groups;
-    const first = (item % groups) << 4;
-    const end = smaller(first + 16, job.channels);
-    const sample = job.dx + <usize>(n * job.positions) * voxel;
-    let from = <usize>(n * job.outPositions) * voxel;
-    for (let i = 0; i < job.outPositions; i++) {
-      for (let channel = first; channel < end; channel++) {
-        const c = <usize>(channel << 2);
-        const to = sample + <usize>load<i32>(job.indices + from + c) * voxel + c;
-        store<f32>(to, load<f32>(to) + load<f32>(job.dy + from + c));
+    const row = claim(job.counter);
+    if (row >= job.batch * job.outDepth * job.outHeight) return;
+    const oh = row % job.outHeight;
+    const od = (row / job.outHeight) % job.outDepth;
+    const n = row / (job.outHeight * job.outDepth);
+    const sample = job.x + <usize>(n * job.depth * height * width) * voxel;
+    const d0 = larger(od * job.strideD - job.padD, 0), d1 = smaller(od * job.strideD - job.padD + job.sizeD, job.depth);
+    const h0 = larger(oh * job.strideH - job.padH, 0), h1 = smaller(oh * job.strideH - job.padH + job.sizeH, height);
+    for (let ow = 0; ow < outWidth; ow++) {
+      const w0 = larger(ow * strideW - padW, 0), w1 = smaller(ow * strideW - padW + sizeW, width);
+      const out = <usize>(row * outWidth + ow) * voxel;
+      const firstPosition = (d0 * height + h0) * width + w0;
+      for (let c: usize = 0; c < voxel; c += 32) {
+        // What is pooled grows with x or falls with it: the largest is that of the largest or of the smallest x.
+        const f0 = v128.load(factors + c), f1 = v128.load(factors + c, 16);
+        const sign0 = signs(f0), sign1 = signs(f1);
+        let best0 = f32x4.splat(-Infinity), best1 = best0;
+        let index0 = i32x4.splat(firstPosition), index1 = index0;
+        for (let d = d0; d < d1; d++)
+          for (let h = h0; h < h1; h++) {
+            let position = (d * height + h) * width + w0;
+            let p = sample + <usize>position * voxel + c;
+            for (let w = w0; w < w1; w++) {
+              const at = i32x4.splat(position);
+              const v0 = f32x4.mul(v128.load(p), sign0), v1 = f32x4.mul(v128.load(p, 16), sign1);
+              index0 = v128.bitselect(at, index0, f32x4.gt(v0, best0));
+              index1 = v128.bitselect(at, index1, f32x4.gt(v1, best1));
+              // NaN stays, as in maxPool.
+              best0 = f32x4.max(v0, best0);
+              best1 = f32x4.max(v1, best1);
+              p += voxel;
+              position++;
+            }
+          }
+        best0 = f32x4.mul(f32x4.sub(f32x4.mul(best0, sign0), v128.load(means + c)), f0);
+        best1 = f32x4.mul(f32x4.sub(f32x4.mul(best1, sign1), v128.load(means + c, 16)), f1);
+        best0 = f32x4.max(f32x4.add(best0, v128.load(offsets + c)), zero);
+        best1 = f32x4.max(f32x4.add(best1, v128.load(offsets + c, 16)), zero);
+        v128.store(job.y + out + c, best0);
+        v128.store(job.y + out + c, best1, 16);
+        // Where the rectification lets nothing pass, the gradient goes nowhere.
+        v128.store(job.indices + out + c, v128.bitselect(index0, none, f32x4.gt(best0, zero)));
+        v128.store(job.indices + out + c, v128.bitselect(index1, none, f32x4.gt(best1, zero)), 16);
       }
-      from += voxel;
+    }
+  }
+}
+
+@unmanaged class PooledSumsJob {
+  counter: usize;
+  x: usize;
+  dy: usize;
+  indices: usize; // -1: no gradient passes
+  mean: usize;
+  partial: usize; // [block][2][channels], float64
+  outPositions: i32; // per sample
+  positions: i32; // of x, per sample
+  rows: i32; // of dy: batch * outPositions
+  channels: i32; // a multiple of 8
+  rowsPerBlock: i32;
+}
+
+// @ts-ignore: decorator
+@inline function addTo(address: usize, value: v128): void {
+  v128.store(address, f64x2.add(v128.load(address), f64x2.promote_low_f32x4(value)));
+  v128.store(address, f64x2.add(v128.load(address, 16), f64x2.promote_low_f32x4(v128.shuffle<f64>(value, value, 1, 1))), 16);
+}
+
+/**
+ * Per block of dy's rows and channel: sum of g and of g * (x - mean), where g is dy where a gradient passes and x the
+ * maximum: the sums over all of x, for elsewhere the gradient of the pooling is 0.
+ */
+export function pooledGradientSums(thread: i32, threads: i32, at: usize): void {
+  const job = changetype<PooledSumsJob>(at);
+  const rows = job.rows, rowsPerBlock = job.rowsPerBlock, outPositions = job.outPositions;
+  const indices = job.indices, dy = job.dy, means = job.mean;
+  const pitch = <usize>(job.channels << 2);
+  const sampleBytes = <usize>job.positions * pitch;
+  const zero = i32x4.splat(0);
+  for (;;) {
+    const block = claim(job.counter);
+    const first = block * rowsPerBlock;
+    if (first >= rows) return;
+    const end = smaller(first + rowsPerBlock, rows);
+    const sum = job.partial + <usize>block * pitch * 4;
+    const products = sum + pitch * 2;
+    memory.fill(sum, 0, pitch * 4);
+    let row = first;
+    while (row < end) {
+      // Sums of a few rows of one sample in single precision, beyond in double.
+      const n = row / outPositions;
+      const stop = smaller(smaller(row + 16, end), (n + 1) * outPositions);
+      const sample = job.x + <usize>n * sampleBytes;
+      for (let c: usize = 0; c < pitch; c += 16) {
+        const mean = v128.load(means + c);
+        let s = f32x4.splat(0), q = s;
+        let from = <usize>row * pitch + c;
+        for (let i = row; i < stop; i++) {
+          const index = v128.load(indices + from);
+          const passes = i32x4.ge_s(index, zero);
+          const g = v128.and(v128.load(dy + from), passes);
+          const place = v128.and(index, passes);
+          const base = sample + c;
+          let x = v128.load_zero<f32>(base + <usize>i32x4.extract_lane(place, 0) * pitch);
+          x = v128.load_lane<f32>(base + <usize>i32x4.extract_lane(place, 1) * pitch, x, 1, 4);
+          x = v128.load_lane<f32>(base + <usize>i32x4.extract_lane(place, 2) * pitch, x, 2, 8);
+          x = v128.load_lane<f32>(base + <usize>i32x4.extract_lane(place, 3) * pitch, x, 3, 12);
+          s = f32x4.add(s, g);
+          q = f32x4.add(q, f32x4.mul(g, f32x4.sub(x, mean)));
+          from += pitch;
+        }
+        addTo(sum + (c << 1), s);
+        addTo(products + (c << 1), q);
+      }
+      row = stop;
+    }
+  }
+}
+
+@unmanaged class PoolGradientJob {
+  counter: usize;
+  dy: usize;
+  indices: usize;
+  dx: usize;
+  batch: i32;
+  depth: i32;
+  height: i32;
+  width: i32;
+  channels: i32;
+  outDepth: i32;
+  outHeight: i32;
+  outWidth: i32;
+  sizeD: i32;
+  sizeH: i32;
+  sizeW: i32;
+  strideD: i32;
+  strideH: i32;
+  strideW: i32;
+  padD: i32;
+  padH: i32;
+  padW: i32;
+  /** Where not 0 (channels: a multiple of 8), dx = g * factor - (x - mean) * slope - offset; x may lie where dx does. */
+  x: usize;
+  mean: usize;
+  factor: usize;
+  slope: usize;
+  offset: usize;
+}
+
+// @ts-ignore: decorator
+@inline function firstWindow(position: i32, size: i32, stride: i32, pad: i32): i32 {
+  const from = position + pad - size + 1;
+  return from <= 0 ? 0 : (from + stride - 1) / stride;
+}
+
+/** A vector of dy where the maximum of its window is `position`. */
+// @ts-ignore: decorator
+@inline function won(dy: usize, indices: usize, position: v128): v128 {
+  return v128.and(v128.load(dy), i32x4.eq(v128.load(indices), position));
+}
+
+/**
+ * Gradient of {@link maxPool} and of {@link affineMaxPool}: every voxel of x collects dy from the windows whose maximum
+ * it was, in their order, so each is written once and by one thread.
+ */
+export function maxPoolGradient(thread: i32, threads: i32, at: usize): void {
+  const job = changetype<PoolGradientJob>(at);
+  const depth = job.depth, height = job.height, width = job.width;
+  const outDepth = job.outDepth, outHeight = job.outHeight, outWidth = job.outWidth;
+  const sizeW = job.sizeW, strideW = job.strideW, padW = job.padW;
+  const dy = job.dy, indices = job.indices - job.dy, x = job.x, dx = job.dx;
+  const means = job.mean, factors = job.factor, slopes = job.slope, offsets = job.offset;
+  const pitch = <usize>(job.channels << 2);
+  const vectorEnd = pitch & ~15;
+  const normal = x != 0;
+  for (;;) {
+    const row = claim(job.counter);
+    if (row >= job.batch * depth * height) return;
+    const h = row % height;
+    const d = (row / height) % depth;
+    const n = row / (height * depth);
+    const d0 = firstWindow(d, job.sizeD, job.strideD, job.padD), d1 = smaller((d + job.padD) / job.strideD + 1, outDepth);
+    const h0 = firstWindow(h, job.sizeH, job.strideH, job.padH), h1 = smaller((h + job.padH) / job.strideH + 1, outHeight);
+    for (let w = 0; w < width; w++) {
+      const w0 = firstWindow(w, sizeW, strideW, padW), w1 = smaller((w + padW) / strideW + 1, outWidth);
+      const position = (d * height + h) * width + w;
+      const here = i32x4.splat(position);
+      const to = <usize>(row * width + w) * pitch;
+      let c: usize = 0;
+      for (; c + 32 <= pitch; c += 32) {
+        let g0 = f32x4.splat(0), g1 = g0;
+        for (let od = d0; od < d1; od++)
+          for (let oh = h0; oh < h1; oh++) {
+            let p = dy + <usize>(((n * outDepth + od) * outHeight + oh) * outWidth + w0) * pitch + c;
+            for (let ow = w0; ow < w1; ow++) {
+              g0 = f32x4.add(g0, won(p, p + indices, here));
+              g1 = f32x4.add(g1, won(p + 16, p + indices + 16, here));
+              p += pitch;
+            }
+          }
+        const at = to + c;
+        if (normal) {
+          const s0 = f32x4.add(f32x4.mul(f32x4.sub(v128.load(x + at), v128.load(means + c)), v128.load(slopes + c)), v128.load(offsets + c));
+          const s1 = f32x4.add(f32x4.mul(f32x4.sub(v128.load(x + at, 16), v128.load(means + c, 16)), v128.load(slopes + c, 16)), v128.load(offsets + c, 16));
+          g0 = f32x4.sub(f32x4.mul(g0, v128.load(factors + c)), s0);
+          g1 = f32x4.sub(f32x4.mul(g1, v128.load(factors + c, 16)), s1);
+        }
+        v128.store(dx + at, g0);
+        v128.store(dx + at, g1, 16);
+      }
+      for (; c < vectorEnd; c += 16) {
+        let g = f32x4.splat(0);
+        for (let od = d0; od < d1; od++)
+          for (let oh = h0; oh < h1; oh++) {
+            let p = dy + <usize>(((n * outDepth + od) * outHeight + oh) * outWidth + w0) * pitch + c;
+            for (let ow = w0; ow < w1; ow++) {
+              g = f32x4.add(g, won(p, p + indices, here));
+              p += pitch;
+            }
+          }
+        v128.store(dx + to + c, g);
+      }
+      for (; c < pitch; c += 4) {
+        let g: f32 = 0;
+        for (let od = d0; od < d1; od++)
+          for (let oh = h0; oh < h1; oh++) {
+            let p = dy + <usize>(((n * outDepth + od) * outHeight + oh) * outWidth + w0) * pitch + c;
+            for (let ow = w0; ow < w1; ow++) {
+              if (load<i32>(p + indices) == position) g += load<f32>(p);
+              p += pitch;
+            }
+          }
+        store<f32>(dx + to + c, g);
+      }
     }
   }
 }

@@ -1,5 +1,7 @@
 import { interpolateInferno } from 'd3-scale-chromatic';
-import type { Rgb } from './picture';
+
+/** The one scale for heat: figures of the report and the volume editor draw with it. Red, green and blue are 0 to 255. */
+export type Rgb = readonly [number, number, number];
 
 /** A heat's colour and how much of the scan it covers. */
 export interface HeatColour {

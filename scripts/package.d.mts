@@ -1,0 +1,4 @@
+export const VSIX_LIMIT_BYTES: number;
+
+/** Packs what is built into the .vsix at this path and answers its bytes; fails over the limit. */
+export function makeVsix(path: string): Promise<number>;

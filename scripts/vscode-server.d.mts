@@ -1,0 +1,2 @@
+/** Installs the VS Code server where it is missing; answers why there is none, or undefined once it is there. */
+export function setUpServer(): string | undefined;

@@ -1,0 +1,213 @@
+import { sizeClass } from '../engine/wasm/heap';
+import { valueShapes } from './flops';
+import {
+  innerValues,
+  inputsOf,
+  pieces,
+  readersOf,
+  type Instruction,
+  type Program,
+  type ValueId,
+} from './program';
+
+/** What of a training step decides how much it holds. */
+export interface StepOptions {
+  /** Tensors that the optimiser keeps per parameter: SGD 1, Adam 2. */
+  readonly moments: number;
+  /** Gradients of several parts of a batch add up, so that two sets of them exist at once. */
+  readonly accumulates: boolean;
+  readonly checkpointActivations: boolean;
+}
+
+/**
+ * The most bytes of the engine's memory that a training step holds at once: weights, moments, gradients, activations
+ * and the working memory of convolutions, found by walking the program as {@link Pass} does.
+ * @param input [N, D, H, W, C] of what is computed at once
+ */
+export function trainingBytes(program: Program, input: readonly number[], options: StepOptions): number {
+  return new Walk(program, input, options).step();
+}
+
+/** The same for a prediction, where activations are freed as soon as nothing ahead reads them. */
+export function predictionBytes(program: Program, input: readonly number[]): number {
+  return new Walk(program, input, {
+    moments: 0,
+    accumulates: false,
+    checkpointActivations: false,
+  }).prediction();
+}
+
+/** The engine's panels and tiles are at most so wide: parts of one are rounded up. */
+const PANEL = 16;
+const ROWS = 6;
+
+class Walk {
+  private readonly shapes: Map<ValueId, readonly number[]>;
+  private readonly readers: Map<ValueId, number[]>;
+  private readonly filters: ReadonlyMap<string, readonly number[]>;
+  private readonly held = new Map<ValueId, number>();
+  private live = 0;
+  private peak = 0;
+
+  constructor(
+    private readonly program: Program,
+    input: readonly number[],
+    private readonly options: StepOptions,
+  ) {
+    this.shapes = valueShapes(program, input);
+    this.readers = readersOf(program);
+    this.filters = new Map(program.parameters.map(({ name, shape }) => [name, shape]));
+    this.take(this.bytes(0));
+  }
+
+  prediction(): number {
+    this.take(this.parameterBytes());
+    this.forward(() => false);
+    return this.peak;
+  }
+
+  step(): number {
+    const { moments, accumulates, checkpointActivations } = this.options;
+    const parameters = this.parameterBytes();
+    this.take(parameters * (1 + moments + (accumulates ? 1 : 0)));
+    const inner = innerValues(this.program);
+    this.forward((id) => !(checkpointActivations && inner.has(id)));
+    this.backward();
+    return this.peak;
+  }
+
+  private forward(keeps: (id: ValueId) => boolean): void {
+    this.program.instructions.forEach((step, index) => {
+      this.compute(step, keeps(step.from));
+      for (const id of inputsOf(step))
+        if (id !== 0 && this.readers.get(id)?.at(-1) === index && !keeps(id)) this.drop(id);
+    });
+  }
+
+  /** Makes a step's value; a normalisation works in the memory of what nobody needs any more. */
+  private compute(step: Instruction, keepsInput: boolean): void {
+    const inPlace = step.op === 'norm' && !step.pool && !keepsInput && this.isReadOnce(step.from);
+    const bytes = this.bytes(step.to);
+    if (inPlace) {
+      this.held.set(step.to, bytes);
+      this.held.set(step.from, 0);
+      return;
+    }
+    this.take(bytes);
+    this.held.set(step.to, bytes);
+    if (step.op === 'conv') this.work(this.packedBytes(step.name) + this.foldedBytes(step));
+    // Positions of the maxima.
+    if (step.op === 'maxpool' || (step.op === 'norm' && step.pool)) this.take(bytes);
+  }
+
+  private backward(): void {
+    const { instructions } = this.program;
+    const piece = pieces(this.program);
+    const gradients = new Map<ValueId, number>([[instructions[instructions.length - 1].to, 0]]);
+    /** A gradient arrives: in new memory, or in what already belonged to somebody (`taken` is 0). */
+    const arrive = (id: ValueId, bytes: number) => {
+      if (id === 0) return this.give(bytes);
+      if (gradients.has(id)) this.give(bytes);
+      else gradients.set(id, bytes);
+    };
+    for (let i = instructions.length - 1; i >= 0; i--) {
+      const step = instructions[i];
+      if (piece[i] !== piece[i + 1])
+        for (const other of instructions.slice(piece.indexOf(piece[i]), i + 1))
+          if (!this.held.has(other.to)) this.compute(other, true);
+      const dy = gradients.get(step.to);
+      if (dy === undefined) throw new Error(`No gradient reaches ${step.name}.`);
+      gradients.delete(step.to);
+      if (step.op === 'conv') {
+        this.take(this.filterBytes(step.name));
+        this.work(this.tileBytes(step.name) + this.foldedBytes(step));
+        if (step.from !== 0) {
+          this.take(this.bytes(step.from));
+          this.work(this.packedBytes(step.name));
+          arrive(step.from, this.bytes(step.from));
+        }
+        this.give(dy);
+      } else if (step.op === 'norm') {
+        const own = this.held.get(step.from) ?? 0;
+        if (this.isReadOnce(step.from)) this.held.set(step.from, 0);
+        else this.take(own);
+        if (step.residual === undefined) this.give(dy);
+        else arrive(step.residual, dy);
+        arrive(step.from, own);
+        if (step.pool) this.give(this.bytes(step.to));
+      } else if (step.op !== 'subsample' || !step.detached) {
+        this.take(this.bytes(step.from));
+        arrive(step.from, this.bytes(step.from));
+        this.give(dy);
+      } else this.give(dy);
+      this.drop(step.to);
+    }
+  }
+
+  private isReadOnce(id: ValueId): boolean {
+    return id !== 0 && this.readers.get(id)?.length === 1;
+  }
+
+  private bytes(id: ValueId): number {
+    return sizeClass((this.shapes.get(id) ?? []).reduce((product, n) => product * n, 4));
+  }
+
+  private filterShape(name: string): readonly number[] {
+    const shape = this.filters.get(`${name}.weight`);
+    if (!shape) throw new Error(`${name} has no filter.`);
+    return shape;
+  }
+
+  private filterBytes(name: string): number {
+    return sizeClass(this.filterShape(name).reduce((product, n) => product * n, 4));
+  }
+
+  /** The filter as the kernels read it. */
+  private packedBytes(name: string): number {
+    const [o, i, ...kernel] = this.filterShape(name);
+    const taps = kernel.reduce((product, n) => product * n, 4);
+    return sizeClass(taps * up(o, PANEL) * i);
+  }
+
+  /** A filter's gradient as the kernels write it. */
+  private tileBytes(name: string): number {
+    const [o, i, ...kernel] = this.filterShape(name);
+    const taps = kernel.reduce((product, n) => product * n, 4);
+    return sizeClass(taps * up(o, PANEL) * up(i, ROWS));
+  }
+
+  /** A scan of few channels is copied with its padding. */
+  private foldedBytes(step: Instruction & { op: 'conv' }): number {
+    const [n, d, h, w, c] = this.shapes.get(step.from) ?? [];
+    return c <= 4 ? sizeClass(4 * n * d * h * (w + 2 * step.attrs.padding[2]) * c) : 0;
+  }
+
+  private parameterBytes(): number {
+    return this.program.parameters.reduce(
+      (sum, { shape }) => sum + sizeClass(shape.reduce((product, n) => product * n, 4)),
+      0,
+    );
+  }
+
+  private take(bytes: number): void {
+    this.live += bytes;
+    this.peak = Math.max(this.peak, this.live);
+  }
+
+  private give(bytes: number): void {
+    this.live -= bytes;
+  }
+
+  private work(bytes: number): void {
+    this.peak = Math.max(this.peak, this.live + bytes);
+  }
+
+  private drop(id: ValueId): void {
+    this.give(this.held.get(id) ?? 0);
+    this.held.delete(id);
+  }
+}
+
+function up(n: number, step: number): number {
+  return Math.ceil(n / step) * step;
+}

@@ -1,0 +1,94 @@
+import { join } from 'node:path';
+import * as vscode from 'vscode';
+import type {
+  ComputeMethod,
+  ComputeParams,
+  ComputeResult,
+  EngineReportMessage,
+} from '../../protocol/compute';
+import type { Log } from '../log';
+import type { NodeRuntimes } from '../runtime/node-runtimes';
+import { ComputeError, type Activity, type Compute, type RequestOptions } from './compute';
+import { ComputeSupervisor } from './supervisor';
+
+/** The compute process of this window. Starts nothing before the first request, and nothing in an untrusted workspace. */
+export class ComputeClient implements Compute, vscode.Disposable {
+  private readonly supervisor: ComputeSupervisor;
+  private readonly activities = new vscode.EventEmitter<Activity>();
+  private readonly configuration: vscode.Disposable;
+  private readonly engines = new vscode.EventEmitter<EngineReportMessage>();
+  readonly onActivity = this.activities.event;
+  readonly onEngine = this.engines.event;
+
+  /** @param extensionRoot folder of the extension, which holds dist/compute/main.js */
+  constructor(extensionRoot: string, runtimes: NodeRuntimes, log: Log) {
+    this.supervisor = new ComputeSupervisor({
+      main: join(extensionRoot, 'dist', 'compute', 'main.js'),
+      runtime: () => runtimes.runtimeFor(),
+      log,
+    });
+    this.readSettings();
+    this.configuration = vscode.workspace.onDidChangeConfiguration((change) => {
+      if (change.affectsConfiguration('fcd.engine') || change.affectsConfiguration('fcd.threads'))
+        this.readSettings();
+      if (change.affectsConfiguration('fcd.node.path')) this.supervisor.renew('on another Node.js');
+    });
+    this.supervisor.onActivity((activity) => this.activities.fire(activity));
+    this.supervisor.onEngine((engine) => this.engines.fire(engine));
+  }
+
+  get activity(): Activity {
+    return this.supervisor.activity;
+  }
+
+  get engine(): EngineReportMessage | undefined {
+    return this.supervisor.engine;
+  }
+
+  /** The process's id, where there is one. */
+  get pid(): number | undefined {
+    return this.supervisor.pid;
+  }
+
+  setBackground(background: boolean): void {
+    this.supervisor.change({ background });
+  }
+
+  async request<M extends ComputeMethod>(
+    method: M,
+    params: ComputeParams<M>,
+    { token, onProgress, timeoutMs }: RequestOptions = {},
+  ): Promise<ComputeResult<M>> {
+    if (!vscode.workspace.isTrusted)
+      throw new ComputeError(
+        'refused',
+        'This workspace is not trusted, so FCD Lens computes nothing in it and starts no process. Trust it first ("Workspaces: Manage Workspace Trust").',
+      );
+    const stop = new AbortController();
+    if (token?.isCancellationRequested) stop.abort();
+    const subscription = token?.onCancellationRequested(() => stop.abort());
+    try {
+      return await this.supervisor.request(method, params, { signal: stop.signal, onProgress, timeoutMs });
+    } catch (error) {
+      if (error instanceof ComputeError && error.kind === 'cancelled') throw new vscode.CancellationError();
+      throw error;
+    } finally {
+      subscription?.dispose();
+    }
+  }
+
+  dispose(): void {
+    this.configuration.dispose();
+    this.supervisor.dispose();
+    this.activities.dispose();
+    this.engines.dispose();
+  }
+
+  private readSettings(): void {
+    const settings = vscode.workspace.getConfiguration('fcd');
+    this.supervisor.change({
+      engine: settings.get<string>('engine', 'auto'),
+      threads: settings.get<number>('threads', 0),
+    });
+  }
+}

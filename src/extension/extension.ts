@@ -1,0 +1,71 @@
+import { join } from 'node:path';
+import * as vscode from 'vscode';
+import { CaseCommands } from './case/case-commands';
+import { CohortCatalog } from './cohort/cohort-catalog';
+import { CohortView } from './cohort/cohort-view';
+import { ComputeClient } from './compute/client';
+import type { Compute } from './compute/compute';
+import { Log } from './log';
+import { registerPhantomCommand } from './phantom/phantom-command';
+import { ReportCommand } from './report/report-command';
+import { RunCommands } from './runs/run-commands';
+import { Runs } from './runs/runs';
+import { RunsView } from './runs/runs-view';
+import { NodeRuntimes } from './runtime/node-runtimes';
+import { registerSelectEngine } from './settings/select-engine';
+import { StatusBar } from './status/status-bar';
+import { FcdTaskProvider } from './tasks/task-provider';
+import { TaskRunner } from './tasks/task-runner';
+import { TASK_TYPE } from './tasks/task-definition';
+import { TrainCommand } from './train/train-command';
+import { VolumeEditor } from './volume/volume-editor';
+
+/** What the extension gives to others that activate it: tests, and extensions that open cases. */
+export interface FcdLens {
+  readonly volumes: VolumeEditor;
+  readonly compute: Compute;
+  readonly runs: Runs;
+  readonly runsView: RunsView;
+  readonly cohortView: CohortView;
+  readonly tasks: TaskRunner;
+}
+
+/**
+ * Puts the features together; each lives in a folder of its own and returns what must be disposed of. Nothing is
+ * searched, read or started here: that waits until somebody looks or asks.
+ */
+export function activate(context: vscode.ExtensionContext): FcdLens {
+  const root = context.extensionPath;
+  const log = new Log();
+  const runtimes = new NodeRuntimes(root, log);
+  const compute = new ComputeClient(root, runtimes, log);
+  const tasks = new TaskRunner(
+    { main: join(root, 'dist', 'cli', 'main.js'), runtime: () => runtimes.runtimeFor() },
+    log,
+  );
+  const volumes = new VolumeEditor(context.extensionUri, log);
+  const runs = new Runs(tasks);
+  const cohorts = new CohortCatalog();
+  const runsView = new RunsView(runs);
+  const cohortView = new CohortView(cohorts, compute, runs);
+  context.subscriptions.push(
+    log,
+    compute,
+    tasks,
+    volumes,
+    runs,
+    cohorts,
+    runsView,
+    cohortView,
+    new CaseCommands(context, compute, volumes, log),
+    new RunCommands(runs, tasks),
+    new ReportCommand(runs, tasks),
+    new TrainCommand(context.workspaceState, cohorts, compute, tasks),
+    new StatusBar(compute, tasks, runs),
+    registerPhantomCommand(tasks),
+    registerSelectEngine(compute),
+    vscode.tasks.registerTaskProvider(TASK_TYPE, new FcdTaskProvider(tasks, cohorts, runs)),
+    vscode.commands.registerCommand('fcd.showLog', () => log.show()),
+  );
+  return { volumes, compute, runs, runsView, cohortView, tasks };
+}

@@ -1,0 +1,150 @@
+import { basename, isAbsolute, join } from 'node:path';
+import { TaskError, type FcdTaskDefinition } from './task-definition';
+
+/** What settings add to a task. */
+export interface Preferences {
+  /** `auto`, `cpu`, or the name of a kernel module. */
+  readonly engine: string;
+  /** 0: the engine's own choice. */
+  readonly threads: number;
+  readonly grid: 'small' | 'standard';
+  /** Folder for results, relative to the workspace folder. */
+  readonly out: string;
+}
+
+/** A task, ready to be started. */
+export interface CommandLine {
+  /** Arguments of fcd. */
+  readonly args: readonly string[];
+  /** The directory of the run or experiment that it makes or goes on with, absolute. */
+  readonly target: string | undefined;
+}
+
+/** Sizes that a laptop computes in minutes, as README has them; `standard` is the program's own. */
+export const SMALL_GRID = [
+  '--geometry',
+  'compact',
+  '--width',
+  '1/4',
+  '--spacing',
+  '3.5',
+  '--shape',
+  '56x64x56',
+] as const;
+
+/**
+ * The command line of a task.
+ * @param folder absolute path of the workspace folder, to which paths of the definition are relative
+ * @param free gives a path that does not exist yet: the one asked for, or the same with a number behind it
+ * @throws TaskError where a property is missing
+ */
+export function commandLine(
+  task: FcdTaskDefinition,
+  folder: string,
+  preferences: Preferences,
+  free: (path: string) => string,
+): CommandLine {
+  const absolute = (path: string): string => (isAbsolute(path) ? path : join(folder, path));
+  const extra = task.args ?? [];
+  switch (task.task) {
+    case 'report': {
+      const run = absolute(need(task.run, 'run', 'the run or experiment to report on'));
+      const out = task.out === undefined ? [] : ['--out', absolute(task.out)];
+      return { args: ['report', run, ...out, ...extra], target: undefined };
+    }
+    case 'phantom': {
+      const out = absolute(need(task.out, 'out', 'a new or empty folder'));
+      return {
+        args: [
+          'phantom',
+          '--out',
+          out,
+          ...flag('--subjects', task.subjects),
+          ...flag('--difficulty', task.difficulty),
+          ...flag('--seed', task.seed),
+          ...extra,
+        ],
+        target: undefined,
+      };
+    }
+    case 'train':
+    case 'experiment':
+      return fitting(task, absolute, preferences, free, extra);
+  }
+}
+
+function fitting(
+  task: FcdTaskDefinition,
+  absolute: (path: string) => string,
+  preferences: Preferences,
+  free: (path: string) => string,
+  extra: readonly string[],
+): CommandLine {
+  const threads = preferences.threads > 0 ? ['--threads', String(preferences.threads)] : [];
+  if (task.resume !== undefined) {
+    const target = absolute(task.resume);
+    // A run that goes on is what its run.json says; nothing else can be given.
+    return { args: ['train', '--resume', target, ...threads, ...extra], target };
+  }
+  const cohort = absolute(need(task.cohort, 'cohort', 'a BIDS folder or a manifest'));
+  const out = absolute(task.out ?? join(preferences.out, defaultName(task, cohort)));
+  const single = task.task === 'train';
+  // An experiment goes on with what is there; a run of its own needs a directory of its own.
+  const target = single && task.out === undefined ? free(out) : out;
+  const grid = task.grid ?? preferences.grid;
+  const strategy = task.strategy ?? 'none';
+  return {
+    args: [
+      task.task,
+      '--cohort',
+      cohort,
+      '--modality',
+      task.modality ?? 'FLAIR',
+      '--arch',
+      task.arch ?? 'resnet18',
+      ...(strategy === 'none' ? [] : ['--init', absolute(strategy)]),
+      ...(single ? flag('--fold', task.fold ?? '1/5') : flag('--folds', task.folds ?? 5)),
+      ...flag('--epochs', task.epochs),
+      ...flag('--seed', task.seed),
+      ...(grid === 'small' ? SMALL_GRID : []),
+      ...engineFlags(preferences.engine),
+      ...threads,
+      '--out',
+      target,
+      ...extra,
+    ],
+    target,
+  };
+}
+
+/** `fcd.engine` as options of the command line. */
+export function engineFlags(engine: string): string[] {
+  if (engine === 'auto' || engine === '') return [];
+  return engine === 'cpu' || engine === 'wasm'
+    ? ['--engine', engine]
+    : ['--engine', 'wasm', '--module', engine];
+}
+
+/** `heads-resnet18-FLAIR`, `heads-resnet18-FLAIR-fold-1of5`: the same for the same task, so that it can be gone on with. */
+export function defaultName(task: FcdTaskDefinition, cohort: string): string {
+  const strategy = task.strategy ?? 'none';
+  const parts = [
+    basename(cohort).replace(/\.(csv|tsv)$/i, ''),
+    task.arch ?? 'resnet18',
+    task.modality ?? 'FLAIR',
+    strategy === 'none' ? undefined : `from-${basename(strategy).replace(/\.[a-z]+$/i, '')}`,
+    task.grid === 'standard' ? 'standard' : undefined,
+    task.task === 'train' ? `fold-${(task.fold ?? '1/5').replace('/', 'of')}` : undefined,
+  ];
+  return parts.filter((part) => part !== undefined).join('-');
+}
+
+function need<T>(value: T | undefined, property: string, what: string): T {
+  if (value === undefined)
+    throw new TaskError(`The fcd task lacks the property "${property}" (${what}). Add it in tasks.json.`);
+  return value;
+}
+
+function flag(name: string, value: string | number | undefined): string[] {
+  return value === undefined ? [] : [name, String(value)];
+}

@@ -1,0 +1,57 @@
+import type { FcdTaskDefinition } from './task-definition';
+
+/** A task that is offered without being written into tasks.json. */
+export interface OfferedTask {
+  readonly name: string;
+  readonly detail: string;
+  readonly definition: FcdTaskDefinition;
+}
+
+const DEPTHS = ['resnet18', 'resnet34', 'resnet50'] as const;
+const CONTRASTS = ['T1w', 'FLAIR'] as const;
+/** Where a cell's weights come from. */
+const STRATEGIES: readonly { readonly name: string; readonly value: string }[] = [
+  { name: 'no transfer', value: 'none' },
+];
+
+/**
+ * What can be done with the cohorts and results of a folder; all paths are relative to it.
+ * @param finished runs and experiments that have results
+ */
+export function offeredTasks(cohorts: readonly string[], finished: readonly string[]): OfferedTask[] {
+  return [
+    ...cohorts.flatMap((cohort) => [
+      offer(
+        `train on ${cohort}`,
+        'One fit: ResNet-18 on FLAIR, fold 1 of 5 held out, then its predictions, class maps and Heat-Scores',
+        { task: 'train', cohort, arch: 'resnet18', modality: 'FLAIR', strategy: 'none', fold: '1/5' },
+      ),
+      ...cells(cohort),
+    ]),
+    ...finished.map((run) =>
+      offer(`report of ${run}`, 'One HTML page: figures, tables, the best and the worst localised cases', {
+        task: 'report',
+        run,
+      }),
+    ),
+  ];
+}
+
+/** The study's grid: every depth, contrast and strategy, each a cross-validation. */
+function cells(cohort: string): OfferedTask[] {
+  return DEPTHS.flatMap((arch) =>
+    CONTRASTS.flatMap((modality) =>
+      STRATEGIES.map((strategy) =>
+        offer(
+          `experiment on ${cohort}: ${arch}, ${modality}, ${strategy.name}`,
+          'Cross-validation with 5 folds and a report; running it again goes on where it stopped',
+          { task: 'experiment', cohort, arch, modality, strategy: strategy.value, folds: 5 },
+        ),
+      ),
+    ),
+  );
+}
+
+function offer(name: string, detail: string, rest: Omit<FcdTaskDefinition, 'type'>): OfferedTask {
+  return { name, detail, definition: { type: 'fcd', ...rest } };
+}

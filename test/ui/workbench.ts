@@ -1,0 +1,116 @@
+import type { Frame, Locator, Page } from 'playwright-core';
+
+/** What a person does with VS Code's window, in words of the window. */
+export class Workbench {
+  constructor(readonly page: Page) {}
+
+  /** The row of a file or folder in the explorer. */
+  fileRow(name: string): Locator {
+    return this.page.locator('.explorer-folders-view .monaco-list-row', {
+      has: this.page.locator(`.label-name:text-is("${name}")`),
+    });
+  }
+
+  /** Unfolds the folders one after the other, then answers the row of the last name. */
+  async inExplorer(...path: readonly string[]): Promise<Locator> {
+    await this.page.keyboard.press('Control+Shift+E');
+    for (const folder of path.slice(0, -1)) {
+      const row = this.fileRow(folder).first();
+      await row.waitFor();
+      if ((await row.getAttribute('aria-expanded')) === 'false') await row.click();
+    }
+    const row = this.fileRow(path[path.length - 1]).first();
+    await row.waitFor();
+    return row;
+  }
+
+  /**
+   * Finds a command in the palette. What extensions contribute may come a moment after the window, and the list does
+   * not change while it is open: it is opened anew until the command is there.
+   */
+  async findCommand(title: string): Promise<Locator> {
+    for (let attempt = 0; attempt < 20; attempt++) {
+      await this.page.keyboard.press('F1');
+      const input = this.page.locator('.quick-input-widget input.input');
+      await input.waitFor({ state: 'visible' });
+      await input.fill(`>${title}`);
+      const row = this.choice(title).first();
+      if (await appears(row, 1500)) return row;
+      await this.page.keyboard.press('Escape');
+      await input.waitFor({ state: 'hidden' });
+    }
+    throw new Error(`The palette has no ${title}.`);
+  }
+
+  async runCommand(title: string): Promise<void> {
+    await (await this.findCommand(title)).click();
+  }
+
+  /** A row of the list that is open over the window. */
+  choice(text: string | RegExp): Locator {
+    return this.page.locator('.quick-input-list .monaco-list-row', { hasText: text });
+  }
+
+  /** Title and question of the step that the window asks. */
+  async question(): Promise<string> {
+    const widget = this.page.locator('.quick-input-widget');
+    await widget.waitFor({ state: 'visible' });
+    return ((await widget.locator('.quick-input-title').textContent()) ?? '').trim();
+  }
+
+  async choose(text: string | RegExp): Promise<void> {
+    const row = this.choice(text).first();
+    await row.waitFor({ timeout: 20_000 });
+    await row.click();
+  }
+
+  async type(text: string): Promise<void> {
+    const input = this.page.locator('.quick-input-widget input.input');
+    await input.waitFor({ state: 'visible' });
+    await input.fill(text);
+    await this.page.keyboard.press('Enter');
+  }
+
+  /** The document of a webview: the first that holds the selector, whichever of the nested frames it is. */
+  async webview(selector: string, seconds = 60): Promise<Frame> {
+    const end = Date.now() + seconds * 1000;
+    while (Date.now() < end) {
+      for (const frame of this.page.frames())
+        if (
+          (await frame
+            .locator(selector)
+            .count()
+            .catch(() => 0)) > 0
+        )
+          return frame;
+      await this.page.waitForTimeout(25);
+    }
+    throw new Error(`No webview shows ${selector} after ${seconds} s.`);
+  }
+
+  /** The status bar's entry of the extension. */
+  status(text: string | RegExp): Locator {
+    return this.page.locator('.statusbar-item', { hasText: text });
+  }
+
+  /** A row of a tree view. */
+  treeRow(text: string | RegExp): Locator {
+    return this.page.locator('.tree-explorer-viewlet-tree-view .monaco-list-row', { hasText: text });
+  }
+
+  async closeAll(): Promise<void> {
+    await this.runCommand('View: Close All Editors');
+  }
+
+  async dismissNotifications(): Promise<void> {
+    await this.runCommand('Notifications: Clear All Notifications');
+  }
+}
+
+/** Whether something shows up within so many milliseconds. */
+export function appears(locator: Locator, timeout: number): Promise<boolean> {
+  return locator.waitFor({ timeout }).then(
+    () => true,
+    () => false,
+  );
+}

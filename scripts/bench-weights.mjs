@@ -2,13 +2,14 @@
 // MedicalNet's are made in FOLDER (kept there; a temporary one is removed) by scripts/torch-resnet-files.py. Each reading
 // has a process of its own; time is the median of five readings with a warm cache, in turns with torch.load; peak is the
 // process's largest resident memory, everything included.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const cliMain = join(root, 'dist/cli/main.js');
 const bundle = join(root, 'dist/bench/weights.js');
 const python = process.env.FCD_PYTHON ?? '/usr/bin/python3';
 const PROCESSES = 5;
@@ -71,7 +72,8 @@ async function main(given) {
       execFileSync(python, [join(root, 'scripts/torch-resnet-files.py'), folder, ...missing]);
     readings(path);
     streamings(path);
-    if (existsSync(join(root, 'dist/cli/main.js'))) imports(path, folder);
+    if (existsSync(cliMain)) imports(path, folder);
+    else console.log('fcd import is not measured: run npm run build first.');
   } finally {
     if (given === undefined) rmSync(folder, { recursive: true });
   }
@@ -138,22 +140,35 @@ function streamings(path) {
 
 function imports(path, folder) {
   const out = join(folder, 'imported.safetensors');
+  const report = "process.on('exit', () => process._rawDebug(process.resourceUsage().maxRSS))";
+  const cli = (args) => {
+    const run = spawnSync(
+      process.execPath,
+      ['--import', `data:text/javascript,${report}`, cliMain, ...args],
+      {
+        encoding: 'utf8',
+      },
+    );
+    if (run.status !== 0) throw new Error(run.stderr);
+    return Number(run.stderr.trim().split('\n').at(-1)) * 1024;
+  };
+  const idle = cli(['--version']);
   const rows = IMPORTED.map((name) => {
     const start = performance.now();
-    const flags = ['--geometry', 'medicalnet', '--axes', 'kji', '--out', out, '--json'];
-    const said = execFileSync(
-      process.execPath,
-      [
-        '--import',
-        "data:text/javascript,process.on('exit',()=>process._rawDebug('peak '+process.resourceUsage().maxRSS))",
-        ...[join(root, 'dist/cli/main.js'), 'import', path(name), ...flags],
-      ],
-      { stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' },
-    );
-    void said;
-    return [name, start];
+    const peak = cli(['import', path(name), '--geometry', 'medicalnet', '--axes', 'kji', '--out', out]);
+    const seconds = (performance.now() - start) / 1000;
+    return [
+      `resnet_${name}.pth`,
+      mega(statSync(path(name)).size),
+      milli(seconds),
+      mega(peak),
+      mega(peak - idle),
+    ];
   });
-  void rows;
+  console.log(
+    `fcd import, the whole process with its hash and its writing (fcd --version peaks at ${mega(idle)} MB)`,
+  );
+  table(['file', 'MB', 'ms', 'peak MB', 'above idle MB'], rows);
 }
 
 function ours(path, times, how = '--read') {

@@ -6,7 +6,9 @@ import { addDemo } from './commands/demo';
 import { addDoctor } from './commands/doctor';
 import { addExperiment } from './commands/experiment';
 import { addExplain } from './commands/explain';
+import { addExport } from './commands/export';
 import { addHeatScore } from './commands/heatscore';
+import { addImport } from './commands/import';
 import { addPredict } from './commands/predict';
 import { addReport } from './commands/report';
 import { addTrain } from './commands/train';
@@ -28,6 +30,8 @@ function program(): Command {
   addDoctor(fcd);
   addCohortCommands(fcd);
   addWeights(fcd);
+  addImport(fcd);
+  addExport(fcd);
   addTrain(fcd);
   addPredict(fcd);
   addExplain(fcd);

@@ -1,15 +1,16 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { basename } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import type { InitRecord } from '../../protocol/run';
 import { InputError, messageOf } from '../errors';
-import { checkpointMeta, checkpointPath } from '../model/checkpoint';
-import { Network } from '../model/network';
+import { sha256Of } from '../files/sha256';
+import { checkpointMeta, checkpointPath, fillNetwork } from '../model/checkpoint';
+import { differencesFromTraining } from '../model/import-record';
+import { reportOn } from '../model/load-weights';
+import type { Network } from '../model/network';
+import { CLASSIFIER } from '../model/recognise';
 import type { NetworkSpec } from '../model/spec';
-import { matchTensors, type LoadReport } from '../weights/load-report';
-import { readWeights } from '../weights/read-weights';
-import { toFloat32, type TensorFile } from '../weights/tensors';
+import type { LoadReport } from '../weights/load-report';
+import type { OpenWeights } from '../weights/open-weights';
+import { withWeights } from '../weights/read-weights';
 
 type FileInit = Extract<InitRecord, { kind: 'file' }>;
 
@@ -22,9 +23,6 @@ export interface ExaminedInit {
 
 export const NO_INIT: ExaminedInit = { record: { kind: 'none' }, sentences: [] };
 
-/** The classifier: it belongs to the task it was trained for, so another task may start with a fresh one. */
-const CLASSIFIER = /^fc\./;
-
 /**
  * Looks at weights to start from: a file or a run directory. Tensors are matched by name and shape; the classifier may
  * differ and then stays fresh.
@@ -36,10 +34,8 @@ export async function examineInit(
   sameNamesAreOthers: boolean,
 ): Promise<ExaminedInit> {
   const file = await checkpointPath(path);
-  const weights = await readWeights(file);
-  const network = new Network(spec, 0);
-  try {
-    const report = match(network, weights, file);
+  return withWeights(file, async (weights) => {
+    const report = match(spec, weights, file);
     const meta = checkpointMeta(weights, file);
     const record: InitRecord = {
       kind: 'file',
@@ -50,25 +46,20 @@ export async function examineInit(
       seen: meta?.seen ? [...meta.seen] : null,
       sameNamesAreOthers,
     };
-    return { record, sentences: describe(record, report, meta?.spec, spec) };
-  } finally {
-    network.dispose();
-  }
+    return { record, sentences: describe(record, report, meta?.imported?.trained ?? meta?.spec, spec) };
+  });
 }
 
 /** Copies the weights that a run starts from into its network. @throws InputError where the file is another one by now */
 export async function loadInit(network: Network, init: InitRecord): Promise<void> {
   if (init.kind === 'none') return;
-  const weights = await readWeights(init.path);
   if ((await sha256Of(init.path)) !== init.sha256)
     throw new InputError(
       `${init.path} has changed since this run began, so it would start from other weights than run.json says. Start a new run.`,
     );
-  const { sources } = match(network, weights, init.path);
-  for (const [name, source] of Object.entries(sources)) {
-    const tensor = weights.tensors.get(source);
-    if (tensor) network.weights.setFromBorder(name, toFloat32(tensor));
-  }
+  await withWeights(init.path, (weights) =>
+    fillNetwork(network, weights, match(network.spec, weights, init.path)),
+  );
 }
 
 /**
@@ -98,15 +89,21 @@ export function describeInit(init: InitRecord): string {
   return init.kind === 'none' ? 'none' : `${basename(init.path)} (${init.loaded} tensors)`;
 }
 
-function match(network: Network, weights: TensorFile, path: string): LoadReport {
+function match(spec: NetworkSpec, weights: OpenWeights, path: string): LoadReport {
   let report: LoadReport;
   try {
-    report = matchTensors(network.weights.expected(), weights.tensors);
+    report = reportOn(spec, weights.tensors);
   } catch (error) {
     if (error instanceof InputError)
       throw new InputError(`--init ${path}: ${messageOf(error)}`, { cause: error });
     throw error;
   }
+  const stem = report.mismatched.find(({ name }) => name === 'conv1.weight');
+  if (stem?.found[1] === 1 && stem.expected[1] > 1)
+    throw new InputError(
+      `--init ${path}: its first convolution takes 1 channel, the network ${stem.expected[1]}. Spread it over them first, and use what comes out: ` +
+        `fcd import ${path} --in-channels ${stem.expected[1]} --out FILE.`,
+    );
   const wrong = report.mismatched.filter(({ name }) => !CLASSIFIER.test(name));
   if (wrong.length > 0)
     throw new InputError(
@@ -119,21 +116,17 @@ function match(network: Network, weights: TensorFile, path: string): LoadReport 
 function describe(
   init: FileInit,
   report: LoadReport,
-  stored: NetworkSpec | undefined,
+  trained: Pick<NetworkSpec, 'geometry' | 'axes'> | undefined,
   spec: NetworkSpec,
 ): string[] {
   const said = [
     `Weights from ${init.path}: ${report.loaded.length} tensors loaded, ${init.fresh.length} stay fresh${init.fresh.length > 0 ? ` (${some(init.fresh)})` : ''}.`,
   ];
-  const unused = report.unexpected.filter((name) => !name.startsWith('optimizer.'));
+  const unused = report.unexpected;
   if (report.prefixStripped.length > 0)
     said.push(`The prefix ${report.prefixStripped.join(', ')} was taken off its names.`);
   if (unused.length > 0) said.push(`${unused.length} of its tensors are not used: ${some(unused)}.`);
-  for (const key of ['geometry', 'axes'] as const)
-    if (stored && stored[key] !== spec[key])
-      said.push(
-        `The weights were trained with ${key} ${stored[key]}, this network has ${key} ${spec[key]}: the same numbers compute another function.`,
-      );
+  if (trained) said.push(...differencesFromTraining(trained, spec));
   if (init.seen === null)
     said.push(
       'The file does not say which heads its weights have seen, so nobody can check that held-out heads are not among them.',
@@ -145,10 +138,4 @@ function some(names: readonly string[]): string {
   return names.length <= 4
     ? names.join(', ')
     : `${names.slice(0, 4).join(', ')} and ${names.length - 4} more`;
-}
-
-async function sha256Of(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash);
-  return hash.digest('hex');
 }

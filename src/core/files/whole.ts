@@ -1,8 +1,11 @@
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { InputError, messageOf } from '../errors';
 
 let counter = 0;
+
+/** Node writes less than 2^31 bytes at once. */
+const LARGEST_WRITE = 1 << 30;
 
 /**
  * Writes a file whole or not at all: temporary name in the same directory, fsync, rename. A reader never sees half of
@@ -10,12 +13,20 @@ let counter = 0;
  * @throws InputError that names the path where it cannot be written
  */
 export async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
+  await writeWholeBy(path, (file) => file.writeFile(content));
+}
+
+/**
+ * As {@link writeWhole}, by a function that writes into the temporary file. Where it throws, nothing is left; what is no
+ * fault of the file system (a source that turns out to be damaged) is thrown on as it is.
+ */
+export async function writeWholeBy(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
   await makeFolder(dirname(path));
   const temporary = `${path}.${process.pid}.${counter++}.tmp`;
   try {
     const file = await open(temporary, 'w');
     try {
-      await file.writeFile(content);
+      await write(file);
       await file.sync();
     } finally {
       await file.close();
@@ -23,7 +34,16 @@ export async function writeWhole(path: string, content: string | Uint8Array): Pr
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
+    if (codeOf(error) === undefined) throw error;
     throw new InputError(`${path} cannot be written: ${reason(error)}`, { cause: error });
+  }
+}
+
+/** All of `bytes` at `position` of a file: one write may take only a part. */
+export async function writeAt(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    const length = Math.min(bytes.length - done, LARGEST_WRITE);
+    done += (await file.write(bytes, done, length, position + done)).bytesWritten;
   }
 }
 

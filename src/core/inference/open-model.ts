@@ -2,11 +2,8 @@ import { InputError } from '../errors';
 import { loadNetwork, readCheckpoint, type Checkpoint, type LoadedNetwork } from '../model/checkpoint';
 import type { NetworkSpec } from '../model/spec';
 
-/** A network that can be asked: every tensor is the file's. */
-export interface OpenedModel extends LoadedNetwork {
-  /** What is odd about the file, a sentence each. */
-  readonly remarks: readonly string[];
-}
+/** A network that can be asked: every tensor is the file's. `remarks` say what is odd about the file. */
+export type OpenedModel = LoadedNetwork;
 
 /**
  * The network that a file or a run directory holds, complete. Needs an engine; the caller disposes the network.
@@ -24,10 +21,7 @@ export async function openModel(path: string, given: Partial<NetworkSpec>): Prom
 }
 
 /** What {@link openModel} would open, without an engine; InputErrors as there. */
-export async function examineModel(
-  path: string,
-  given: Partial<NetworkSpec>,
-): Promise<Checkpoint & Pick<OpenedModel, 'remarks'>> {
+export async function examineModel(path: string, given: Partial<NetworkSpec>): Promise<Checkpoint> {
   const checkpoint = await readCheckpoint(path, given);
   requireComplete(checkpoint);
   return { ...checkpoint, remarks: remarksOn(checkpoint, given) };
@@ -45,8 +39,9 @@ function requireComplete({ path, report }: Checkpoint): void {
     );
 }
 
-function remarksOn({ path, report, stored, meta }: Checkpoint, given: Partial<NetworkSpec>): string[] {
-  const remarks: string[] = [];
+function remarksOn(checkpoint: Checkpoint, given: Partial<NetworkSpec>): string[] {
+  const { path, report, stored, meta } = checkpoint;
+  const remarks = [...checkpoint.remarks];
   if (report.prefixStripped.length > 0)
     remarks.push(`${path}: prefix ${report.prefixStripped.join(', ')} taken off the names.`);
   if (report.unexpected.length > 0)

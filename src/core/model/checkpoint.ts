@@ -1,15 +1,18 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError } from '../errors';
-import { matchTensors, USUAL_PREFIXES, type ExpectedTensor, type LoadReport } from '../weights/load-report';
-import { readWeights } from '../weights/read-weights';
+import type { LoadReport } from '../weights/load-report';
+import type { OpenWeights } from '../weights/open-weights';
+import { withWeights } from '../weights/read-weights';
 import { writeSafetensors } from '../weights/safetensors';
 import { toFloat32, type NamedTensor, type TensorFile } from '../weights/tensors';
 import { parseRecipe, type Recipe } from '../volume/recipe';
+import { differencesFromTraining, parseImportRecord, type ImportRecord } from './import-record';
+import { loadedTensors, reportOn, reportOnTensors } from './load-weights';
 import { Network } from './network';
-import { buildProgram } from './program';
+import { recogniseNetwork } from './recognise';
 import { networkSpec, parseNetworkSpec, type NetworkSpec } from './spec';
-import { expectedTensors, type BorderTensor } from './weights-of-network';
+import type { BorderTensor } from './weights-of-network';
 
 /** What a checkpoint says of itself beyond its tensors. */
 export interface CheckpointMeta {
@@ -21,14 +24,13 @@ export interface CheckpointMeta {
   readonly seen?: readonly string[];
   /** Kinds of brain mask the images were normalised with in training. */
   readonly brainMasks?: readonly string[];
+  /** Where weights came from that were trained elsewhere. */
+  readonly imported?: ImportRecord;
 }
 
 /** Our key in the file's metadata. */
 const KEY = 'fcd-lens';
 const SCHEMA = 1;
-
-/** How names of tensors begin that a checkpoint holds beside the network's: the optimiser's moments. */
-const BESIDE = 'optimizer.';
 
 /**
  * Writes a network as safetensors with PyTorch's names and layouts, so that PyTorch loads it too. `beside` are further
@@ -44,12 +46,14 @@ export async function saveNetwork(
   const tensors: NamedTensor[] = [];
   for (const [name, { shape, data }] of [...network.weights.toBorder(), ...beside])
     tensors.push({ name, shape, dtype: 'F32', data });
-  const metadata: Record<string, string> = {
-    format: 'pt',
-    [KEY]: JSON.stringify({ schema: SCHEMA, spec: network.spec, ...meta }),
-  };
+  const metadata = checkpointMetadata({ ...meta, spec: network.spec });
   if (state !== undefined) metadata.state = JSON.stringify(state);
   await writeSafetensors(path, tensors, metadata);
+}
+
+/** What a checkpoint says of itself, as strings by name. */
+export function checkpointMetadata(meta: CheckpointMeta): Record<string, string> {
+  return { format: 'pt', [KEY]: JSON.stringify({ schema: SCHEMA, ...meta }) };
 }
 
 /** What a file of weights is, read against the network that it is for. */
@@ -58,8 +62,9 @@ export interface Checkpoint {
   /** The network that the file says it is, before what was asked for; undefined for a file that others wrote. */
   readonly stored?: NetworkSpec;
   readonly report: LoadReport;
-  readonly file: TensorFile;
   readonly path: string;
+  /** What a person should know about the file beyond the report, a sentence each. */
+  readonly remarks: readonly string[];
 }
 
 export interface LoadedNetwork extends Checkpoint {
@@ -67,40 +72,42 @@ export interface LoadedNetwork extends Checkpoint {
 }
 
 /**
- * A network from a file or a run directory (its best checkpoint, else its last). Files of ours say what they are; for
- * others `given` must name the architecture. Tensors that the file lacks are 0: the report names them.
- * @throws InputError where nothing fits, the architecture is unknown, or it contradicts what the file says
+ * A network from a file or a run directory (its best checkpoint, else its last). Files of ours say what they are; of
+ * others the architecture is recognised, and `given` says what tensors cannot tell. Tensors are read one at a time;
+ * those that the file lacks are 0: the report names them.
+ * @throws InputError where nothing fits, or what was given contradicts the file
  */
 export async function loadNetwork(path: string, given: Partial<NetworkSpec>): Promise<LoadedNetwork> {
-  const checkpoint = await readCheckpoint(path, given);
-  const network = new Network(checkpoint.meta.spec, 'zeros');
-  try {
-    loadInto(network, checkpoint.file);
-    return { ...checkpoint, network };
-  } catch (error) {
-    network.dispose();
-    throw error;
-  }
+  const file = await checkpointPath(path);
+  return withWeights(file, async (weights) => {
+    const checkpoint = examineWeights(weights, file, given);
+    const network = new Network(checkpoint.meta.spec, 'zeros');
+    try {
+      await fillNetwork(network, weights, checkpoint.report);
+      return { ...checkpoint, network };
+    } catch (error) {
+      network.dispose();
+      throw error;
+    }
+  });
 }
 
-/** As {@link loadNetwork}, without making the network: nothing is computed, so no engine is needed. */
+/** As {@link loadNetwork}, without making the network and without reading values: no engine is needed. */
 export async function readCheckpoint(path: string, given: Partial<NetworkSpec>): Promise<Checkpoint> {
   const file = await checkpointPath(path);
-  const weights = await readWeights(file);
-  const meta = checkpointMeta(weights, file);
-  const spec = reconcile(meta?.spec, { ...(!meta && specOfShapes(weights)), ...given }, file);
-  try {
-    const report = reportOn(expectedTensors(buildProgram(spec, { fused: true })), weights);
-    return { meta: { ...meta, spec }, stored: meta?.spec, report, file: weights, path: file };
-  } catch (error) {
-    if (error instanceof InputError) throw new InputError(`${file}: ${error.message}`, { cause: error });
-    throw error;
-  }
+  return withWeights(file, async (weights) => examineWeights(weights, file, given));
 }
 
-/** Copies the tensors of a file into a network; missing or mismatched ones keep their values and are reported. */
+/** Copies what a report says is loaded into a network; everything else keeps its values. */
+export async function fillNetwork(network: Network, weights: OpenWeights, report: LoadReport): Promise<void> {
+  // Filters are brought into another order, which copies them; an engine may keep the other arrays, and these are lent.
+  for await (const { name, shape, data } of loadedTensors(weights, report, true))
+    network.weights.setFromBorder(name, shape.length === 5 ? data : data.slice());
+}
+
+/** Copies the tensors of one of our files into a network; missing or mismatched ones keep their values and are reported. */
 export function loadInto(network: Network, file: TensorFile): LoadReport {
-  const report = reportOn(network.weights.expected(), file);
+  const report = reportOnTensors(network.weights.expected(), file.tensors);
   for (const [name, source] of Object.entries(report.sources)) {
     const tensor = file.tensors.get(source);
     if (!tensor) throw new Error(`The load report names ${source}, which the file does not hold.`);
@@ -109,28 +116,46 @@ export function loadInto(network: Network, file: TensorFile): LoadReport {
   return report;
 }
 
-function reportOn(expected: readonly ExpectedTensor[], file: TensorFile): LoadReport {
-  const report = matchTensors(expected, file.tensors);
-  // The optimiser's moments in a `last` checkpoint are no part of the network.
-  const unexpected = report.unexpected.filter((name) => !name.startsWith(BESIDE));
-  return { ...report, unexpected };
+/** As {@link readCheckpoint}, of an open file. `file` is what messages call it. */
+export function examineWeights(weights: OpenWeights, file: string, given: Partial<NetworkSpec>): Checkpoint {
+  const meta = checkpointMeta(weights, file);
+  try {
+    const remarks: string[] = [];
+    const spec = meta ? reconcile(meta.spec, given, file) : specOfTensors(weights, given, file, remarks);
+    const report = reportOn(spec, weights.tensors);
+    if (meta?.imported && meta.spec.geometry === spec.geometry && meta.spec.axes === spec.axes)
+      remarks.push(...differencesFromTraining(meta.imported.trained, spec));
+    return { meta: { ...meta, spec }, stored: meta?.spec, report, path: file, remarks };
+  } catch (error) {
+    if (error instanceof InputError && !error.message.startsWith(file))
+      throw new InputError(`${file}: ${error.message}`, { cause: error });
+    throw error;
+  }
 }
 
-/** Channels in and classes out, as the first and the last layer of a file show them. */
-function specOfShapes(file: TensorFile): Partial<NetworkSpec> {
-  const shapeOf = (name: string): readonly number[] | undefined =>
-    [...file.tensors.values()].find((tensor) => prefixed(name).test(tensor.name))?.shape;
-  const stem = shapeOf('conv1.weight');
-  const classifier = shapeOf('fc.weight');
-  return {
-    ...(stem?.length === 5 && { inChannels: stem[1] }),
-    ...(classifier?.length === 2 && { classes: classifier[0] }),
-  };
-}
-
-function prefixed(name: string): RegExp {
-  const prefixes = USUAL_PREFIXES.map((prefix) => prefix.replace('.', '\\.')).join('|');
-  return new RegExp(`^(${prefixes})*${name.replace('.', '\\.')}$`);
+/** The network that tensors of others belong to, as far as they tell; what had to be assumed is remarked. */
+function specOfTensors(
+  weights: OpenWeights,
+  given: Partial<NetworkSpec>,
+  where: string,
+  remarks: string[],
+): NetworkSpec {
+  const found = recogniseNetwork(weights.tensors);
+  const { arch, width, inChannels, geometries } = found;
+  const classes = found.classes ?? given.classes;
+  requireNoContradiction({ arch, width, inChannels, classes }, given, where);
+  const [only, ...others] = geometries;
+  if (given.geometry === undefined && others.length > 0)
+    remarks.push(
+      `${where}: strides and dilations leave no trace in tensors, so it could be of geometry ${geometries.join(', ')}; ` +
+        `${networkSpec({ arch }).geometry} is assumed. --geometry says otherwise.`,
+    );
+  return networkSpec({
+    ...withoutUndefined(given),
+    ...{ arch, width, inChannels, classes },
+    geometry: given.geometry ?? (others.length === 0 ? only : undefined),
+    shortcut: given.shortcut ?? found.shortcut,
+  });
 }
 
 /** The file meant by a path: itself, or within a run directory the best checkpoint, else the last. */
@@ -148,7 +173,10 @@ export async function checkpointPath(path: string): Promise<string> {
 }
 
 /** What one of our files says of itself; undefined for a file that others wrote. */
-export function checkpointMeta(file: TensorFile, where: string): CheckpointMeta | undefined {
+export function checkpointMeta(
+  file: Pick<TensorFile, 'metadata'>,
+  where: string,
+): CheckpointMeta | undefined {
   const text = file.metadata[KEY];
   if (text === undefined) return undefined;
   let value: unknown;
@@ -171,23 +199,26 @@ export function checkpointMeta(file: TensorFile, where: string): CheckpointMeta 
     modality,
     seen: Array.isArray(record.seen) ? record.seen.map(String) : undefined,
     brainMasks: Array.isArray(record.brainMasks) ? record.brainMasks.map(String) : undefined,
+    imported: record.imported === undefined ? undefined : parseImportRecord(record.imported, where),
   };
 }
 
-function reconcile(stored: NetworkSpec | undefined, given: Partial<NetworkSpec>, where: string): NetworkSpec {
-  if (!stored) {
-    if (!given.arch)
-      throw new InputError(
-        `${where} does not say which network it is. Add --arch (and --geometry, --shortcut, --width).`,
-      );
-    return networkSpec({ ...given, arch: given.arch });
-  }
+function reconcile(stored: NetworkSpec, given: Partial<NetworkSpec>, where: string): NetworkSpec {
+  requireNoContradiction(stored, given, where);
+  return { ...stored, ...withoutUndefined(given) };
+}
+
+/** @throws InputError where something was asked for that the tensors' shapes rule out */
+export function requireNoContradiction(
+  stored: Partial<NetworkSpec>,
+  given: Partial<NetworkSpec>,
+  where: string,
+): void {
   for (const key of ['arch', 'width', 'inChannels', 'classes'] as const)
     if (given[key] !== undefined && given[key] !== stored[key])
       throw new InputError(
         `${where} is a network with ${key} ${stored[key]}, but ${key} ${given[key]} was asked for.`,
       );
-  return { ...stored, ...withoutUndefined(given) };
 }
 
 function withoutUndefined(given: Partial<NetworkSpec>): Partial<NetworkSpec> {

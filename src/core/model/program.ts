@@ -57,7 +57,8 @@ export interface Program {
 
 const STEM_POOL: PoolAttrs = { size: [3, 3, 3], stride: [2, 2, 2], padding: [1, 1, 1] };
 
-const BLOCKS: Record<
+/** Blocks per stage, and of which kind: what a depth is. */
+export const BLOCKS: Record<
   NetworkSpec['arch'],
   { readonly counts: readonly number[]; readonly bottleneck: boolean }
 > = {

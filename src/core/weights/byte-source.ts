@@ -9,6 +9,8 @@ export interface ByteSource {
   readonly size: number;
   /** `length` bytes from `offset` on, in a buffer of their own. Throws an {@link InputError} where they reach past the end. */
   read(offset: number, length: number): Promise<Uint8Array>;
+  /** Fills `target` with the bytes from `offset` on; errors as {@link read}. */
+  readInto(target: Uint8Array, offset: number): Promise<void>;
 }
 
 /** Node reads at most 2^31 - 1 bytes at once. */
@@ -27,21 +29,30 @@ export async function withFile<T>(path: string, use: (source: ByteSource) => Pro
       size: status.size,
       async read(offset, length) {
         checkRange(this, offset, length);
-        const bytes = new Uint8Array(length);
+        const bytes = unfilled(length);
+        await this.readInto(bytes, offset);
+        return bytes;
+      },
+      async readInto(target, offset) {
+        checkRange(this, offset, target.length);
         let done = 0;
-        while (done < length) {
-          const part = Math.min(length - done, LARGEST_READ);
-          const { bytesRead } = await handle.read(bytes, done, part, offset + done);
+        while (done < target.length) {
+          const part = Math.min(target.length - done, LARGEST_READ);
+          const { bytesRead } = await handle.read(target, done, part, offset + done);
           if (bytesRead === 0)
             throw new InputError(`${path} became shorter while it was read. Read it again.`);
           done += bytesRead;
         }
-        return bytes;
       },
     });
   } finally {
     await handle.close();
   }
+}
+
+/** Bytes in a buffer of their own that are not set to zero first: every one of them is about to be written. */
+export function unfilled(length: number): Uint8Array {
+  return new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
 }
 
 /** Bytes in memory as a source. */
@@ -52,6 +63,10 @@ export function bufferSource(name: string, content: Uint8Array): ByteSource {
     async read(offset, length) {
       checkRange(this, offset, length);
       return content.slice(offset, offset + length);
+    },
+    async readInto(target, offset) {
+      checkRange(this, offset, target.length);
+      target.set(content.subarray(offset, offset + target.length));
     },
   };
 }

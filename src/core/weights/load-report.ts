@@ -1,7 +1,7 @@
 import { InputError } from '../errors';
 
 /** What wrappers put before the names: DataParallel, and models that hold the network as a part. */
-export const USUAL_PREFIXES: readonly string[] = ['module.', 'backbone.', 'encoder.'];
+export const USUAL_PREFIXES: readonly string[] = ['module.', 'backbone.', 'encoder.', 'model.', 'net.'];
 
 const BATCH_COUNTER = 'num_batches_tracked';
 
@@ -105,6 +105,15 @@ function answerOf(
     const prefix = prefixes.find((p) => p !== '' && name.startsWith(p));
     if (prefix === undefined) return undefined;
     name = name.slice(prefix.length);
+  }
+}
+
+/** A name without any of the prefixes that it begins with. */
+export function bareName(name: string, prefixes: readonly string[] = USUAL_PREFIXES): string {
+  for (let bare = name; ;) {
+    const prefix = prefixes.find((p) => p !== '' && bare.startsWith(p));
+    if (prefix === undefined) return bare;
+    bare = bare.slice(prefix.length);
   }
 }
 

@@ -1,11 +1,13 @@
 import { InputError } from '../errors';
 import type { ByteSource } from './byte-source';
+import { inTurn, largest, memoryFor } from './open-weights';
+import type { OpenWeights, TensorInfo } from './open-weights';
 import { PickleCutOff, unpickle } from './pickle';
 import type { PickleValue, PickleWorld } from './pickle';
 import { findState } from './state-dict';
 import type { State } from './state-dict';
 import { DTYPE_BYTES, elementCount, tensorOver } from './tensors';
-import type { NamedTensor, TensorFile } from './tensors';
+import type { NamedTensor } from './tensors';
 import { TorchWorld } from './torch-objects';
 import type { TorchStorage, TorchTensor } from './torch-objects';
 import { ZipArchive } from './zip-archive';
@@ -15,14 +17,21 @@ const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
 const LEGACY_PROTOCOL = 1001;
 /** A state dict of 100,000 tensors stays below. */
 const LARGEST_PICKLE = 64 * 2 ** 20;
-const FIRST_WINDOW = 2 ** 20;
+const FIRST_WINDOW = 2 ** 18;
+/** The number of values before each storage of a legacy file; as long as the widest value, so that what follows is aligned. */
+const COUNT_BYTES = 8;
+/** Header, name and padding that are read along with a zip entry's content; torch's are shorter. */
+const BESIDE_CONTENT = 1024;
+/** Entry of a zip file, beside those of torch (which passes over it), where torch-write.ts puts metadata: strings by name, as JSON. */
+export const METADATA_ENTRY = 'fcd-lens.json';
+const LARGEST_TEXT = 4 * 2 ** 20;
 
 /**
- * Reads what torch.save has written since version 1.6: a zip archive with `<root>/data.pkl` and one entry
+ * Opens what torch.save has written since version 1.6: a zip archive with `<root>/data.pkl` and one entry
  * `<root>/data/<key>` per storage. Storages are read one at a time. Nothing of the pickle is executed; what it may name
  * is listed at {@link TorchWorld}. Any fault ends in an {@link InputError}.
  */
-export async function readTorchZip(source: ByteSource): Promise<TensorFile> {
+export async function openTorchZip(source: ByteSource): Promise<OpenWeights> {
   const archive = await ZipArchive.open(source);
   const { entries } = archive;
   const pickles = [...entries.keys()].filter((name) => /^([^/]+\/)?data\.pkl$/.test(name));
@@ -45,28 +54,38 @@ export async function readTorchZip(source: ByteSource): Promise<TensorFile> {
   const world = new TorchWorld(source.name);
   const state = findState(source.name, unpickle(await archive.read(main), world).value);
   checkSize(source, state);
-  const bigEndian = await isBigEndian();
+  const bigEndian = (await smallText('byteorder'))?.trim() === 'big';
+  const said = await smallText(METADATA_ENTRY);
+  for (const storage of byStorage(state).keys()) checkEntry(storage);
+  const { warnings } = state;
+  return {
+    format: 'torch-zip',
+    tensors: infosOf(state),
+    metadata: said === undefined ? state.metadata : { ...state.metadata, ...stringsOf(said) },
+    warnings,
+    async *values(options = {}) {
+      const wanted = byStorage(state, options.only);
+      const memory = memoryFor(options, largest(wanted.keys(), bytesOf) + BESIDE_CONTENT);
+      const readings = Array.from(wanted, ([storage, users]) => async () => {
+        const content = await archive.read(entryOf(`${root}data/${storage.key}`), memory);
+        if (bigEndian) swapBytes(content, DTYPE_BYTES[storage.dtype]);
+        return { users, content };
+      });
+      for await (const { users, content } of inTurn(readings, options)) yield* tensorsOn(users, content);
+      const unchecked = archive.checkChecksums();
+      if (unchecked !== undefined && !warnings.includes(unchecked)) warnings.push(unchecked);
+    },
+  };
 
-  const tensors = new Map<string, NamedTensor>();
-  for (const [storage, users] of byStorage(state)) {
+  function checkEntry(storage: TorchStorage): void {
     const entry = entryOf(`${root}data/${storage.key}`);
-    const bytes = storage.count * DTYPE_BYTES[storage.dtype];
+    const bytes = bytesOf(storage);
     if (entry.size !== bytes)
       throw new InputError(
         `${source.name} is damaged: storage ${JSON.stringify(storage.key)} should hold ${storage.count} values of ` +
           `${storage.dtype} (${bytes} bytes), its entry holds ${entry.size} bytes. Copy or download it again.`,
       );
-    const content = await archive.read(entry);
-    if (bigEndian) swapBytes(content, DTYPE_BYTES[storage.dtype]);
-    fill(tensors, users, content);
   }
-  const unchecked = archive.checkChecksums();
-  return {
-    format: 'torch-zip',
-    tensors: inOrder(tensors, state),
-    metadata: state.metadata,
-    warnings: unchecked === undefined ? state.warnings : [...state.warnings, unchecked],
-  };
 
   function entryOf(name: string): NonNullable<ReturnType<typeof entries.get>> {
     const entry = entries.get(name);
@@ -77,10 +96,24 @@ export async function readTorchZip(source: ByteSource): Promise<TensorFile> {
     return entry;
   }
 
-  async function isBigEndian(): Promise<boolean> {
-    const entry = entries.get(`${root}byteorder`);
-    if (entry === undefined || entry.size > 16) return false;
-    return new TextDecoder().decode(await archive.read(entry)).trim() === 'big';
+  /** An entry beside the pickle that holds a text; undefined where there is none, or it is too large to be meant. */
+  async function smallText(name: string): Promise<string | undefined> {
+    const entry = entries.get(root + name);
+    if (entry === undefined || entry.size > LARGEST_TEXT) return undefined;
+    return new TextDecoder().decode(await archive.read(entry));
+  }
+}
+
+/** Strings by name in a JSON text; what is not of that form is passed over, for others may use the entry's name too. */
+function stringsOf(json: string): Record<string, string> {
+  try {
+    const value: unknown = JSON.parse(json);
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return {};
+    return Object.fromEntries(
+      Object.entries(value).filter((pair): pair is [string, string] => typeof pair[1] === 'string'),
+    );
+  } catch {
+    return {};
   }
 }
 
@@ -96,57 +129,64 @@ export async function isTorchLegacy(source: ByteSource): Promise<boolean> {
 }
 
 /**
- * Reads what torch.save wrote before version 1.6 (or is asked to write by `_use_new_zipfile_serialization=False`): five
+ * Opens what torch.save wrote before version 1.6 (or is asked to write by `_use_new_zipfile_serialization=False`): five
  * pickles - magic number, protocol 1001, the machine's type sizes, the object, the storages' keys - and then for each
- * storage its number of values (8 bytes) and its values, little-endian. Otherwise as {@link readTorchZip}.
+ * storage its number of values (8 bytes) and its values, little-endian. Otherwise as {@link openTorchZip}.
  */
-export async function readTorchLegacy(source: ByteSource): Promise<TensorFile> {
+export async function openTorchLegacy(source: ByteSource): Promise<OpenWeights> {
+  const pickles = new Pickles(source);
   const closed = namesNothing(source.name);
-  const magic = await pickleAt(source, 0, () => closed);
-  const protocol = await pickleAt(source, magic.end, () => closed);
+  const magic = await pickles.at(0, () => closed);
+  const protocol = await pickles.at(magic.end, () => closed);
   if (magic.value !== LEGACY_MAGIC || protocol.value !== LEGACY_PROTOCOL)
     throw new InputError(
       `${source.name} is of protocol ${String(protocol.value).slice(0, 40)} of torch's legacy format; ${LEGACY_PROTOCOL} is known. ` +
         `Save it again with a newer torch.`,
     );
-  const system = await pickleAt(source, protocol.end, () => closed);
+  const system = await pickles.at(protocol.end, () => closed);
   let world = new TorchWorld(source.name);
-  const main = await pickleAt(source, system.end, () => (world = new TorchWorld(source.name)));
+  const main = await pickles.at(system.end, () => (world = new TorchWorld(source.name)));
   const state = findState(source.name, main.value);
   checkSize(source, state);
-  const keys = await pickleAt(source, main.end, () => closed);
+  const keys = await pickles.at(main.end, () => closed);
   if (!Array.isArray(keys.value)) throw damaged(source, 'the list of its storages is no list');
 
-  const tensors = new Map<string, NamedTensor>();
-  const wanted = byStorage(state);
-  const seen = new Set<string>();
+  const places = new Map<string, number>();
   let at = keys.end;
   for (const key of keys.value) {
     const storage = typeof key === 'string' ? world.storages.get(key) : undefined;
-    if (storage === undefined || seen.has(storage.key))
+    if (storage === undefined || places.has(storage.key))
       throw damaged(source, 'the list of its storages does not fit its tensors');
-    seen.add(storage.key);
-    const count = new DataView((await source.read(at, 8)).buffer).getBigInt64(0, true);
-    if (count !== BigInt(storage.count))
-      throw damaged(
-        source,
-        `storage ${JSON.stringify(storage.key)} should hold ${storage.count} values, but says ${count} at byte ${at}`,
-      );
-    const bytes = storage.count * DTYPE_BYTES[storage.dtype];
-    const users = wanted.get(storage);
-    if (users !== undefined) fill(tensors, users, await source.read(at + 8, bytes));
-    at += 8 + bytes;
+    places.set(storage.key, at);
+    at += COUNT_BYTES + bytesOf(storage);
   }
   if (at > source.size) throw damaged(source, `it should have ${at} bytes and has ${source.size}`);
-  for (const { key } of wanted.keys())
-    if (!seen.has(key)) throw damaged(source, `storage ${JSON.stringify(key)} is not in it`);
+  for (const { key } of byStorage(state).keys())
+    if (!places.has(key)) throw damaged(source, `storage ${JSON.stringify(key)} is not in it`);
   const rest = source.size - at;
   if (rest > 0) state.warnings.push(`${rest} bytes after the last storage were not read.`);
   return {
     format: 'torch-legacy',
-    tensors: inOrder(tensors, state),
+    tensors: infosOf(state),
     metadata: state.metadata,
     warnings: state.warnings,
+    async *values(options = {}) {
+      const wanted = byStorage(state, options.only);
+      const memory = memoryFor(options, COUNT_BYTES + largest(wanted.keys(), bytesOf));
+      const readings = Array.from(wanted, ([storage, users]) => async () => {
+        const place = places.get(storage.key) ?? 0;
+        const bytes = memory(COUNT_BYTES + bytesOf(storage));
+        await source.readInto(bytes, place);
+        const count = new DataView(bytes.buffer, bytes.byteOffset).getBigInt64(0, true);
+        if (count !== BigInt(storage.count))
+          throw damaged(
+            source,
+            `storage ${JSON.stringify(storage.key)} should hold ${storage.count} values, but says ${count} at byte ${place}`,
+          );
+        return { users, content: bytes.subarray(COUNT_BYTES) };
+      });
+      for await (const { users, content } of inTurn(readings, options)) yield* tensorsOn(users, content);
+    },
   };
 }
 
@@ -160,27 +200,37 @@ function namesNothing(label: string): PickleWorld {
   return { label, find: refuse, persistent: refuse };
 }
 
-/** A pickle's length is known only when it has been run: tries a window, and a larger one where that was too small. */
-async function pickleAt(
-  source: ByteSource,
-  start: number,
-  newWorld: () => PickleWorld,
-): Promise<{ value: PickleValue; end: number }> {
-  for (let window = FIRST_WINDOW; ; window *= 8) {
-    const length = Math.min(window, LARGEST_PICKLE, source.size - start);
-    try {
-      const { value, end } = unpickle(await source.read(start, length), newWorld());
-      return { value, end: start + end };
-    } catch (error) {
-      if (!(error instanceof PickleCutOff) || length < window) throw error;
+/** Pickles of a file whose lengths are known only when they have been run. */
+class Pickles {
+  private window: Uint8Array = new Uint8Array(0);
+  private from = 0;
+
+  constructor(private readonly source: ByteSource) {}
+
+  /** Tries what was read already, then a window, and a larger one where that was too small. */
+  async at(start: number, newWorld: () => PickleWorld): Promise<{ value: PickleValue; end: number }> {
+    const { source } = this;
+    for (let wanted = 0; ; wanted = wanted === 0 ? FIRST_WINDOW : wanted * 8) {
+      const length = Math.min(wanted, LARGEST_PICKLE, source.size - start);
+      if (wanted > 0) {
+        this.window = await source.read(start, length);
+        this.from = start;
+      }
+      try {
+        const { value, end } = unpickle(this.window, newWorld(), start - this.from);
+        return { value, end: this.from + end };
+      } catch (error) {
+        if (!(error instanceof PickleCutOff) || (wanted > 0 && length < wanted)) throw error;
+      }
     }
   }
 }
 
 /** Tensors by the storage they look at, so that each storage is read once. */
-function byStorage(state: State): Map<TorchStorage, [string, TorchTensor][]> {
+function byStorage(state: State, wanted?: ReadonlySet<string>): Map<TorchStorage, [string, TorchTensor][]> {
   const groups = new Map<TorchStorage, [string, TorchTensor][]>();
   for (const [name, tensor] of state.tensors) {
+    if (wanted !== undefined && !wanted.has(name)) continue;
     const users = groups.get(tensor.storage);
     if (users === undefined) groups.set(tensor.storage, [[name, tensor]]);
     else users.push([name, tensor]);
@@ -197,7 +247,7 @@ function checkSize(source: ByteSource, state: State): void {
   let bytes = 0;
   for (const { shape, storage } of state.tensors.values()) {
     bytes += elementCount(shape) * DTYPE_BYTES[storage.dtype];
-    if (!(bytes <= most && storage.count * DTYPE_BYTES[storage.dtype] <= most))
+    if (!(bytes <= most && bytesOf(storage) <= most))
       throw new InputError(
         `${source.name} has ${source.size} bytes, but its tensors would take more than ${most}, the most that is read ` +
           `from a file of this size. Save contiguous tensors (tensor.contiguous()).`,
@@ -205,26 +255,26 @@ function checkSize(source: ByteSource, state: State): void {
   }
 }
 
-function fill(
-  tensors: Map<string, NamedTensor>,
+function* tensorsOn(
   users: readonly [string, TorchTensor][],
   storage: Uint8Array,
-): void {
+): Generator<NamedTensor, void> {
   for (const [name, tensor] of users) {
     const { dtype } = tensor.storage;
     const ownsAll =
       users.length === 1 && isRowMajor(tensor) && tensor.storage.count === elementCount(tensor.shape);
-    tensors.set(name, tensorOver(name, tensor.shape, dtype, ownsAll ? storage : copyOf(tensor, storage)));
+    yield tensorOver(name, tensor.shape, dtype, ownsAll ? storage : copyOf(tensor, storage));
   }
 }
 
-function inOrder(tensors: ReadonlyMap<string, NamedTensor>, state: State): Map<string, NamedTensor> {
-  const ordered = new Map<string, NamedTensor>();
-  for (const name of state.tensors.keys()) {
-    const tensor = tensors.get(name);
-    if (tensor !== undefined) ordered.set(name, tensor);
-  }
-  return ordered;
+function bytesOf({ count, dtype }: TorchStorage): number {
+  return count * DTYPE_BYTES[dtype];
+}
+
+function infosOf(state: State): Map<string, TensorInfo> {
+  return new Map(
+    Array.from(state.tensors, ([name, { shape, storage }]) => [name, { name, shape, dtype: storage.dtype }]),
+  );
 }
 
 function isRowMajor({ shape, stride }: TorchTensor): boolean {

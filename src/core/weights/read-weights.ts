@@ -1,8 +1,10 @@
 import { InputError } from '../errors';
 import { withFile } from './byte-source';
 import type { ByteSource } from './byte-source';
-import { isTorchLegacy, readTorchLegacy, readTorchZip } from './pth';
-import { readSafetensors } from './safetensors';
+import { readAll } from './open-weights';
+import type { OpenWeights } from './open-weights';
+import { isTorchLegacy, openTorchLegacy, openTorchZip } from './pth';
+import { openSafetensors } from './safetensors';
 import type { TensorFile } from './tensors';
 
 /** What people take for weights by mistake, by the first bytes. */
@@ -14,23 +16,32 @@ const MISTAKEN: readonly (readonly [start: string, what: string])[] = [
 ];
 
 /**
- * Reads the tensors of a `.pth`/`.pt` (torch.save, zip or legacy) or `.safetensors` file. The content decides which it
- * is, not the name. No code in the file is executed, storages are read one at a time, and either all of its tensors
- * come back or an {@link InputError}.
+ * Opens a `.pth`/`.pt` (torch.save, zip or legacy) or `.safetensors` file and closes it after `use`. The content decides
+ * which it is, not the name. No code in the file is executed, and whatever is wrong ends in an {@link InputError}.
  */
+export async function withWeights<T>(path: string, use: (weights: OpenWeights) => Promise<T>): Promise<T> {
+  return withFile(path, async (source) => use(await openWeights(source)));
+}
+
+/** As {@link withWeights}: all of the file's tensors in memory, or an {@link InputError}. */
 export async function readWeights(path: string): Promise<TensorFile> {
   return withFile(path, readWeightsFrom);
 }
 
 /** As {@link readWeights}, from any source of bytes. */
 export async function readWeightsFrom(source: ByteSource): Promise<TensorFile> {
+  return readAll(await openWeights(source));
+}
+
+/** As {@link withWeights}, from any source of bytes, which must stay readable as long as the result is used. */
+export async function openWeights(source: ByteSource): Promise<OpenWeights> {
   if (source.size === 0) throw new InputError(`${source.name} is empty. Copy or download it again.`);
   const head = await source.read(0, Math.min(source.size, 64));
   const start = Buffer.from(head).toString('latin1');
   // Byte 8 of a zip archive is a packing method, of a legacy file part of the magic number: never a brace.
-  if (start[8] === '{') return readSafetensors(source);
-  if (start.startsWith('PK\x03\x04')) return readTorchZip(source);
-  if (await isTorchLegacy(source)) return readTorchLegacy(source);
+  if (start[8] === '{') return openSafetensors(source);
+  if (start.startsWith('PK\x03\x04')) return openTorchZip(source);
+  if (await isTorchLegacy(source)) return openTorchLegacy(source);
   const mistaken = MISTAKEN.find(([beginning]) => start.startsWith(beginning));
   throw new InputError(
     mistaken !== undefined

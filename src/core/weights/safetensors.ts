@@ -1,6 +1,8 @@
 import { InputError, messageOf } from '../errors';
-import { writeWhole } from '../files/whole';
+import { writeAt, writeWholeBy } from '../files/whole';
 import type { ByteSource } from './byte-source';
+import { inTurn, largest, memoryFor, readAll } from './open-weights';
+import type { OpenWeights, TensorInfo } from './open-weights';
 import { DTYPE_BYTES, elementCount, isDtype, tensorOver } from './tensors';
 import type { Dtype, NamedTensor, TensorFile } from './tensors';
 
@@ -22,6 +24,11 @@ interface Entry {
  * of the data part must belong to exactly one tensor, and names must be unique, else an {@link InputError}.
  */
 export async function readSafetensors(source: ByteSource): Promise<TensorFile> {
+  return readAll(await openSafetensors(source));
+}
+
+/** As {@link readSafetensors}; values are read one tensor at a time. */
+export async function openSafetensors(source: ByteSource): Promise<OpenWeights> {
   const { name: file } = source;
   const length = new DataView((await source.read(0, 8)).buffer).getBigUint64(0, true);
   if (length > BigInt(LARGEST_HEADER))
@@ -39,31 +46,58 @@ export async function readSafetensors(source: ByteSource): Promise<TensorFile> {
   entries.sort((a, b) => a.begin - b.begin || a.end - b.end);
   checkCover(file, entries, source.size - dataStart);
 
-  const tensors = new Map<string, NamedTensor>();
-  for (const { name, shape, dtype, begin, end } of entries)
-    tensors.set(name, tensorOver(name, shape, dtype, await source.read(dataStart + begin, end - begin)));
-  return { format: 'safetensors', tensors, metadata, warnings: [] };
+  return {
+    format: 'safetensors',
+    tensors: new Map(entries.map(({ name, shape, dtype }) => [name, { name, shape, dtype }])),
+    metadata,
+    warnings: [],
+    async *values(options = {}) {
+      const { only } = options;
+      const wanted = entries.filter(({ name }) => only === undefined || only.has(name));
+      const memory = memoryFor(
+        options,
+        largest(wanted, ({ begin, end }) => end - begin),
+      );
+      yield* inTurn(
+        wanted.map(({ name, shape, dtype, begin, end }) => async () => {
+          const bytes = memory(end - begin);
+          await source.readInto(bytes, dataStart + begin);
+          return tensorOver(name, shape, dtype, bytes);
+        }),
+        options,
+      );
+    },
+  };
+}
+
+/** Where everything lies in a safetensors file that is to be written. */
+interface Layout {
+  /** The length, the JSON header and its padding: what comes before the data. */
+  readonly head: Uint8Array;
+  /** In the order of their bytes; `at` counts from the file's start. */
+  readonly places: readonly { readonly tensor: TensorInfo; readonly at: number; readonly bytes: number }[];
+  /** Bytes in all. */
+  readonly size: number;
 }
 
 /**
- * A safetensors file's bytes. Deterministic: the same tensors give the same bytes in whatever order they come (wider
- * dtypes first, then by name), and every tensor lies at a multiple of its value's size.
+ * Deterministic: the same tensors give the same layout in whatever order they come (wider dtypes first, then by name),
+ * and every tensor lies at a multiple of its value's size.
  */
-export function encodeSafetensors(
-  tensors: Iterable<NamedTensor>,
-  metadata: Readonly<Record<string, string>> = {},
-): Uint8Array {
+function layOut(tensors: Iterable<TensorInfo>, metadata: Readonly<Record<string, string>>): Layout {
   const ordered = [...tensors].sort(
     (a, b) => DTYPE_BYTES[b.dtype] - DTYPE_BYTES[a.dtype] || compareText(a.name, b.name),
   );
   const header: [string, unknown][] = [];
   const pairs = Object.entries(metadata).sort(([a], [b]) => compareText(a, b));
   if (pairs.length > 0) header.push([METADATA, Object.fromEntries(pairs)]);
+  const begins: number[] = [];
   let end = 0;
-  for (const tensor of ordered) {
+  for (const { name, dtype, shape } of ordered) {
     const begin = end;
-    end += byteLengthOf(tensor);
-    header.push([tensor.name, { dtype: tensor.dtype, shape: tensor.shape, data_offsets: [begin, end] }]);
+    begins.push(begin);
+    end += bytesOf(shape, dtype);
+    header.push([name, { dtype, shape, data_offsets: [begin, end] }]);
   }
   if (new Set(header.map(([name]) => name)).size < header.length || ordered.some((t) => t.name === METADATA))
     throw new Error(`Tensors of a safetensors file need names of their own, none of them ${METADATA}.`);
@@ -74,34 +108,80 @@ export function encodeSafetensors(
   const headerLength = Math.ceil(text.length / 8) * 8;
   if (headerLength > LARGEST_HEADER)
     throw new Error(`A safetensors header is limited to ${LARGEST_HEADER} bytes.`);
-  const bytes = new Uint8Array(8 + headerLength + end);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(headerLength), true);
-  bytes.fill(0x20, 8, 8 + headerLength);
-  bytes.set(text, 8);
-  let at = 8 + headerLength;
-  for (const { data } of ordered) {
-    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
-    at += data.byteLength;
+  const head = new Uint8Array(8 + headerLength).fill(0x20, 8);
+  new DataView(head.buffer).setBigUint64(0, BigInt(headerLength), true);
+  head.set(text, 8);
+  const places = ordered.map((tensor, i) => ({
+    tensor,
+    at: head.length + begins[i],
+    bytes: bytesOf(tensor.shape, tensor.dtype),
+  }));
+  return { head, places, size: head.length + end };
+}
+
+/** A safetensors file's bytes; deterministic, see {@link layOut}. */
+export function encodeSafetensors(
+  tensors: Iterable<NamedTensor>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array {
+  const all = [...tensors];
+  const { head, places, size } = layOut(all, metadata);
+  const bytes = new Uint8Array(size);
+  bytes.set(head);
+  const byName = new Map(all.map((tensor) => [tensor.name, tensor]));
+  for (const { tensor, at } of places) {
+    const given = byName.get(tensor.name);
+    if (given) bytes.set(dataBytes(given, tensor), at);
   }
   return bytes;
 }
 
-/** Writes a safetensors file, whole or not at all. Needs memory for the tensors' bytes once more. */
+/** Writes a safetensors file, whole or not at all. */
 export async function writeSafetensors(
   path: string,
   tensors: Iterable<NamedTensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  await writeWhole(path, encodeSafetensors(tensors, metadata));
+  const all = [...tensors];
+  await streamSafetensors(path, all, metadata, all);
 }
 
-function byteLengthOf({ name, shape, dtype, data }: NamedTensor): number {
-  const bytes = elementCount(shape) * DTYPE_BYTES[dtype];
-  if (data.byteLength !== bytes)
+/**
+ * Writes a safetensors file, whole or not at all, from tensors that come one by one in any order: only one of them needs
+ * to be in memory. `infos` announces them all.
+ */
+export async function streamSafetensors(
+  path: string,
+  infos: Iterable<TensorInfo>,
+  metadata: Readonly<Record<string, string>>,
+  tensors: Iterable<NamedTensor> | AsyncIterable<NamedTensor>,
+): Promise<void> {
+  const { head, places } = layOut(infos, metadata);
+  const left = new Map(places.map((place) => [place.tensor.name, place]));
+  await writeWholeBy(path, async (file) => {
+    await writeAt(file, head, 0);
+    for await (const tensor of tensors) {
+      const place = left.get(tensor.name);
+      if (place === undefined) throw new Error(`Tensor ${tensor.name} was not announced, or came twice.`);
+      left.delete(tensor.name);
+      await writeAt(file, dataBytes(tensor, place.tensor), place.at);
+    }
+    if (left.size > 0) throw new Error(`Tensor ${[...left.keys()][0]} was announced and did not come.`);
+  });
+}
+
+/** Checked: a tensor that is not what was announced would be written over its neighbours. */
+function dataBytes({ name, data, dtype, shape }: NamedTensor, announced: TensorInfo): Uint8Array {
+  const bytes = bytesOf(announced.shape, announced.dtype);
+  if (dtype !== announced.dtype || data.byteLength !== bytes)
     throw new Error(
-      `Tensor ${name}: shape [${shape.join(', ')}] of ${dtype} needs ${bytes} bytes, its data has ${data.byteLength}.`,
+      `Tensor ${name}: shape [${shape.join(', ')}] of ${announced.dtype} needs ${bytes} bytes, its data has ${data.byteLength} of ${dtype}.`,
     );
-  return bytes;
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+function bytesOf(shape: readonly number[], dtype: Dtype): number {
+  return elementCount(shape) * DTYPE_BYTES[dtype];
 }
 
 /** By UTF-16 code units: the same on every machine, unlike a locale's order. */

@@ -3,7 +3,16 @@ import type { PickleValue } from './pickle';
 import { TorchTensor } from './torch-objects';
 
 /** Where training scripts put the state dict, in order of preference. */
-const CONTAINERS = ['state_dict', 'model_state_dict', 'model'];
+const CONTAINERS = [
+  'state_dict',
+  'model_state_dict',
+  'model_state',
+  'model',
+  'net',
+  'network',
+  'weights',
+  'params',
+];
 /** Containers in containers; also the end of a dict that holds itself. */
 const DEEPEST = 4;
 /** Entries named one by one in a sentence. */
@@ -17,17 +26,17 @@ export interface State {
 }
 
 /**
- * Finds the state dict in what torch.save was given: under `state_dict`, `model_state_dict` or `model`, else the object
- * itself, else the only dict of tensors in it. What is left aside is said, never fatal; no tensors at all is an
+ * Finds the state dict in what torch.save was given: under `state_dict`, `model`, `net` and the like (see CONTAINERS),
+ * also one in another, else the object itself, else the only dict in it that leads to tensors. What is left aside is said, never fatal; no tensors at all is an
  * {@link InputError}.
  */
 export function findState(file: string, root: PickleValue): State {
   const warnings: string[] = [];
   const metadata = new Map<string, string>();
-  const hasTensor = tensorTest();
+  const leads = tensorTest();
   let dict = root;
   for (let depth = 0; dict instanceof Map && depth < DEEPEST; depth++) {
-    const key = containerIn(dict, hasTensor);
+    const key = containerIn(dict, leads);
     if (key === undefined) break;
     warnings.push(`The tensors are those under ${JSON.stringify(key)}.`);
     leaveAside(dict, key, metadata, warnings);
@@ -47,33 +56,37 @@ export function findState(file: string, root: PickleValue): State {
 }
 
 /** The entry of a dict that holds the state dict, or undefined where the dict itself is it. */
-function containerIn(dict: ReadonlyMap<PickleValue, PickleValue>, hasTensor: Test): string | undefined {
-  const usual = CONTAINERS.find((key) => {
-    const value = dict.get(key);
-    return (
-      hasTensor(value) || (value instanceof Map && CONTAINERS.some((inner) => hasTensor(value.get(inner))))
-    );
-  });
+function containerIn(dict: ReadonlyMap<PickleValue, PickleValue>, leads: Test): string | undefined {
+  const usual = CONTAINERS.find((key) => leads(dict.get(key)));
   if (usual !== undefined || [...dict.values()].some((value) => value instanceof TorchTensor)) return usual;
-  const others = [...dict].filter(([, value]) => hasTensor(value));
+  const others = [...dict].filter(([, value]) => leads(value));
   const [key] = others.length === 1 ? others[0] : [];
   return typeof key === 'string' ? key : undefined;
 }
 
 type Test = (value: PickleValue | undefined) => boolean;
 
-/** Whether a value is a dict with a tensor in it; looks through each dict once, however often it is referred to. */
+/**
+ * Whether a value is a dict with a tensor in it, or one from which usual names (or its only dict) lead to such, not
+ * deeper than is followed; looks through each dict once per depth, however often it is referred to.
+ */
 function tensorTest(): Test {
-  const known = new Map<PickleValue, boolean>();
-  return (value) => {
-    if (!(value instanceof Map)) return false;
-    let answer = known.get(value);
+  const known = Array.from({ length: DEEPEST }, () => new Map<PickleValue, boolean>());
+  const leads = (value: PickleValue | undefined, depth: number): boolean => {
+    if (!(value instanceof Map) || depth === DEEPEST) return false;
+    let answer = known[depth].get(value);
     if (answer === undefined) {
-      answer = [...value.values()].some((item) => item instanceof TorchTensor);
-      known.set(value, answer);
+      const items = [...value.values()];
+      const dicts = items.filter((item) => item instanceof Map);
+      answer =
+        items.some((item) => item instanceof TorchTensor) ||
+        CONTAINERS.some((key) => leads(value.get(key), depth + 1)) ||
+        (dicts.length === 1 && leads(dicts[0], depth + 1));
+      known[depth].set(value, answer);
     }
     return answer;
   };
+  return (value) => leads(value, 0);
 }
 
 /** Says what of a dict is not taken; `taken` is the entry that was opened, undefined where its tensors are taken. */

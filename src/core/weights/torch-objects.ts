@@ -5,7 +5,7 @@ import { elementCount } from './tensors';
 import type { Dtype } from './tensors';
 
 /** torch's typed storages. */
-const STORAGES: Readonly<Record<string, Dtype>> = {
+export const STORAGES: Readonly<Record<string, Dtype>> = {
   DoubleStorage: 'F64',
   FloatStorage: 'F32',
   HalfStorage: 'F16',

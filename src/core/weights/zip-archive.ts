@@ -1,6 +1,7 @@
 import { promisify } from 'node:util';
 import * as zlib from 'node:zlib';
 import { InputError, messageOf } from '../errors';
+import { unfilled } from './byte-source';
 import type { ByteSource } from './byte-source';
 
 export interface ZipEntry {
@@ -22,8 +23,14 @@ const END = 0x06054b50;
 const END_64 = 0x06064b50;
 const END_64_LOCATOR = 0x07064b50;
 
+/** A local header before its name. */
+const LOCAL_BYTES = 30;
 const END_BYTES = 22;
 const LONGEST_COMMENT = 0xffff;
+const LONGEST_EXTRA = 0xffff;
+const LONGEST_NAME = 0xffff;
+/** Bytes of the widest value. */
+const WIDEST = 8;
 /** One million entries with names of 18 characters. */
 const LARGEST_DIRECTORY = 64 * 2 ** 20;
 
@@ -40,6 +47,8 @@ export class ZipArchive {
   private constructor(
     private readonly source: ByteSource,
     readonly entries: ReadonlyMap<string, ZipEntry>,
+    /** Where what follows an entry begins (another entry, or the directory), by the entry's own begin. */
+    private readonly ends: ReadonlyMap<number, number>,
   ) {}
 
   static async open(source: ByteSource): Promise<ZipArchive> {
@@ -56,23 +65,45 @@ export class ZipArchive {
     }
     if (entries.size !== count)
       damaged(source, `its zip directory holds ${entries.size} entries where ${count} are announced`);
-    return new ZipArchive(source, entries);
+    const begins = Array.from(entries.values(), ({ header }) => header).sort((a, b) => a - b);
+    const ends = new Map(begins.map((begin, i) => [begin, begins[i + 1] ?? offset]));
+    return new ZipArchive(source, entries, ends);
   }
 
-  /** An entry's unpacked bytes, `entry.size` of them, in a buffer of their own. */
-  async read(entry: ZipEntry): Promise<Uint8Array> {
+  /**
+   * An entry's unpacked bytes, `entry.size` of them, at an address that fits any type of value. `memory` gives the
+   * buffer that a stored entry is read into; what is returned lies in it.
+   */
+  async read(entry: ZipEntry, memory: (length: number) => Uint8Array = unfilled): Promise<Uint8Array> {
     const { source } = this;
-    const header = viewOf(await source.read(entry.header, 30));
+    const least = LOCAL_BYTES + entry.packed;
+    if (entry.header + least > source.size)
+      damaged(
+        source,
+        `${entry.packed} bytes are wanted at byte ${entry.header + LOCAL_BYTES}, but the file has ${source.size} bytes`,
+      );
+    // One reading for header and content: from one header to what follows it, as far as both can reach.
+    const room = (this.ends.get(entry.header) ?? source.size) - entry.header;
+    const length = Math.min(room, least + LONGEST_NAME + LONGEST_EXTRA);
+    if (length < least)
+      damaged(source, `zip entry ${JSON.stringify(entry.name)} reaches into the one behind it`);
+    // torch puts contents at multiples of 64 in the file; with this lead they are at multiples of 8 in memory.
+    const lead = entry.header % WIDEST;
+    const region = memory(lead + length).subarray(lead);
+    await source.readInto(region, entry.header);
+    const header = viewOf(region);
     const nameLength = header.getUint16(26, true);
-    const name = await source.read(entry.header + 30, nameLength);
-    if (header.getUint32(0, true) !== LOCAL_HEADER || textOf(name) !== entry.name)
+    const named = textOf(region.subarray(LOCAL_BYTES, LOCAL_BYTES + nameLength));
+    if (header.getUint32(0, true) !== LOCAL_HEADER || named !== entry.name)
       damaged(source, `zip entry ${JSON.stringify(entry.name)} is not where the zip directory says`);
-    const start = entry.header + 30 + nameLength + header.getUint16(28, true);
-    const packed = await source.read(start, entry.packed);
+    const start = LOCAL_BYTES + nameLength + header.getUint16(28, true);
+    const packed = region.subarray(start, start + entry.packed);
+    if (packed.length < entry.packed)
+      damaged(source, `zip entry ${JSON.stringify(entry.name)} reaches into the one behind it`);
     const bytes = entry.method === 0 ? packed : await this.inflate(entry, packed);
     if (crc32(bytes) === entry.crc32) this.matched++;
     else this.mismatched.push(entry.name);
-    return bytes;
+    return bytes.byteOffset % WIDEST === 0 ? bytes : bytes.slice();
   }
 
   /**
@@ -197,7 +228,8 @@ function textOf(bytes: Uint8Array): string {
 }
 
 /** CRC-32 as in zip: the one of zlib where Node has it (from 20.15 on), else by table. */
-const crc32: (bytes: Uint8Array) => number = typeof zlib.crc32 === 'function' ? zlib.crc32 : crc32ByTable;
+export const crc32: (bytes: Uint8Array) => number =
+  typeof zlib.crc32 === 'function' ? zlib.crc32 : crc32ByTable;
 
 /** Exported for its test. */
 export function crc32ByTable(bytes: Uint8Array): number {

@@ -438,16 +438,18 @@ describe('the compute process, asked wrongly', () => {
     expect(existsSync(out)).toBe(false);
   });
 
-  it('says that a file of weights does not say which network it is, until the request does', async () => {
+  it('recognises the network of a file of weights that does not say which it is, unless the request says another', async () => {
     const { folder, model } = study();
     const bare = join(folder, 'bare.safetensors');
     const bytes = readFileSync(model);
     // The same tensors without our entry of the metadata: its key becomes another one of the same length.
     writeFileSync(bare, Buffer.from(bytes.toString('latin1').replace('"fcd-lens"', '"somebody"'), 'latin1'));
-    await expect(ask('model', { model: bare })).rejects.toThrow('does not say which network it is');
-    const network = { arch: 'resnet10', geometry: 'compact', width: 0.125 } as const;
-    const listing = await ask('model', { model: bare, network });
+    const listing = await ask('model', { model: bare });
     expect(listing).toMatchObject({ arch: 'resnet10', modality: null, recipe: false, seen: null });
+    const wrong = { arch: 'resnet18', geometry: 'compact', width: 0.125 } as const;
+    await expect(ask('model', { model: bare, network: wrong })).rejects.toThrow(
+      'is a network with arch resnet10, but arch resnet18 was asked for',
+    );
   });
 });
 

@@ -1,89 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { InputError } from '../../../src/core/errors';
 import { Random } from '../../../src/core/random';
 import { bufferSource } from '../../../src/core/weights/byte-source';
 import { readWeightsFrom } from '../../../src/core/weights/read-weights';
 import { encodeSafetensors } from '../../../src/core/weights/safetensors';
-import { DTYPE_BYTES, elementCount } from '../../../src/core/weights/tensors';
-import { ROOT } from '../../peers';
-import { bytesOf, dict, pickle, tensor, torchZip, zip } from './made-files';
-import { ZipArchive } from '../../../src/core/weights/zip-archive';
+import { ROOT, realData } from '../../peers';
+import { dict, pickle, tensor, torchZip } from './made-files';
+import { mutated, outcome, repacked } from './mutations';
 
 const fixture = (name: string): Uint8Array =>
   new Uint8Array(readFileSync(join(ROOT, 'test/unit/weights/fixtures', name)));
-
-/** Reads; anything but a whole file or an InputError fails the test. */
-async function outcome(bytes: Uint8Array): Promise<'read' | 'refused'> {
-  try {
-    const { tensors } = await readWeightsFrom(bufferSource('damaged', bytes));
-    for (const [name, { name: own, shape, dtype, data }] of tensors) {
-      expect(own).toBe(name);
-      expect(data.byteLength).toBe(elementCount(shape) * DTYPE_BYTES[dtype]);
-    }
-    return 'read';
-  } catch (error) {
-    if (!(error instanceof InputError)) throw error;
-    expect(error.message).toMatch(/^damaged\b.*\.$/s);
-    return 'refused';
-  }
-}
-
-/** One to four changes: a bit, a byte, a number of 32 bits, a run copied elsewhere, bytes taken out or put in. */
-function mutated(original: Uint8Array, random: Random): Uint8Array {
-  let bytes: Uint8Array = original.slice();
-  for (let changes = 1 + random.integer(4); changes > 0; changes--) {
-    const at = random.integer(bytes.length);
-    switch (random.integer(6)) {
-      case 0:
-        bytes[at] ^= 1 << random.integer(8);
-        break;
-      case 1:
-        bytes[at] = random.integer(256);
-        break;
-      case 2:
-        bytes.set(
-          [
-            [0xff, 0xff, 0xff, 0xff],
-            [0, 0, 0, 0x80],
-            [0, 0, 0, 0],
-          ][random.integer(3)].slice(0, bytes.length - at),
-          at,
-        );
-        break;
-      case 3: {
-        const from = random.integer(bytes.length);
-        bytes.copyWithin(at, from, from + random.integer(40));
-        break;
-      }
-      case 4:
-        bytes = bytesOf(bytes.subarray(0, at), bytes.subarray(at + 1 + random.integer(8)));
-        break;
-      default:
-        bytes = bytesOf(
-          bytes.subarray(0, at),
-          bytes.subarray(at, at + random.integer(16)),
-          bytes.subarray(at),
-        );
-    }
-  }
-  return bytes;
-}
-
-/** The fixture's entries packed again around a changed pickle, with the right checksums. */
-async function repacked(
-  original: Uint8Array,
-): Promise<(change: (pickle: Uint8Array) => Uint8Array) => Uint8Array> {
-  const archive = await ZipArchive.open(bufferSource('fixture', original));
-  const entries: { name: string; bytes: Uint8Array }[] = [];
-  for (const entry of archive.entries.values())
-    entries.push({ name: entry.name, bytes: await archive.read(entry) });
-  return (change) =>
-    zip(
-      entries.map(({ name, bytes }) => ({ name, bytes: name.endsWith('data.pkl') ? change(bytes) : bytes })),
-    );
-}
 
 describe('damaged files', () => {
   const safetensors = encodeSafetensors(
@@ -127,6 +54,23 @@ describe('damaged files', () => {
     expect(counts.refused).toBeGreaterThan(500);
     expect(counts.read).toBeGreaterThan(20);
   });
+
+  const data = realData();
+  it.skipIf(!data).each([
+    ['brainchop_conversion_example_zip_bn.pth', 0], // its checksums tell every change
+    ['hippodeep_affine_legacy.pt', 1],
+    ['meshnet_model21_104class.safetensors', 1],
+  ])(
+    'published files with random changes near their edges: %s [needs the real data]',
+    async (name, least) => {
+      const bytes = new Uint8Array(readFileSync(join(data!, 'weights', name)));
+      const random = Random.seeded(9, name);
+      const counts = { read: 0, refused: 0 };
+      for (let i = 0; i < 150; i++) counts[await outcome(mutated(bytes, random, 20_000))]++;
+      expect(counts.read).toBeGreaterThanOrEqual(least);
+      expect(counts.refused).toBeGreaterThan(50);
+    },
+  );
 
   it('every single bit of a legacy file', async () => {
     const bytes = whole['a legacy file'];

@@ -143,8 +143,36 @@ describe('files made byte by byte', () => {
     );
   });
 
+  it.each([
+    ['net'],
+    ['model_state'],
+    ['model', 'state_dict'],
+    ['checkpoint', 'net', 'params'],
+    ['state_dict', 'model'],
+  ])('a state dict under %s %s %s is found', async (...path) => {
+    const inside = path.reduceRight((value, key) => dict({ [key]: value }), dict({ 'fc.bias': tensor() }));
+    const { tensors, warnings } = await read(torchZip(pickle(inside)));
+    expect([...tensors.keys()]).toEqual(['fc.bias']);
+    expect(warnings).toEqual(path.map((key) => `The tensors are those under "${key}".`));
+  });
+
+  it('dicts nested without end are not followed without end', async () => {
+    const deep = bytesOf(
+      ...Array.from({ length: 20_000 }, () => bytesOf('}', text('model'))),
+      tensor(),
+      ...Array.from({ length: 20_000 }, () => 's'),
+    );
+    await expect(read(torchZip(pickle(deep)))).rejects.toThrow(InputError);
+    // Built from the inside out, no container waits unfinished while the next is begun.
+    const chain = bytesOf(
+      '}',
+      ...Array.from({ length: 20_000 }, () => bytesOf('q\x010}', text('model'), 'h\x01s')),
+    );
+    await expect(read(torchZip(pickle(chain)))).rejects.toThrow(/no state dict/);
+  });
+
   it('several dicts of tensors, none under a usual name: not guessed', async () => {
-    const made = torchZip(pickle(dict({ ema: dict({ a: tensor() }), net: dict({ a: tensor() }) })));
+    const made = torchZip(pickle(dict({ ema: dict({ a: tensor() }), teacher: dict({ a: tensor() }) })));
     await expect(read(made)).rejects.toThrow(/no state dict/);
   });
 

@@ -15,8 +15,10 @@ export function resultLines(results: Results): string {
     const verdict = chance
       ? `null 95th percentile ${chance.p95.toFixed(2)}, p ${chance.p < 0.001 ? '< 0.001' : `= ${chance.p.toFixed(3)}`}: ${chance.exceeds ? 'above' : 'NOT above'} the null`
       : 'no null';
+    const untrained =
+      map.untrained?.value != null ? `; untrained network ${withInterval(map.untrained)}` : '';
     const zero = map.zeroMaps > 0 ? `; ${map.zeroMaps} maps were zero everywhere` : '';
-    return `Heat-Score roi/brain, ${map.method} at ${map.layer} (${map.align}): ${withInterval(map.heatScore)}, n = ${map.heatScore.n}; chance 1; ${verdict}${zero}`;
+    return `Heat-Score roi/brain, ${map.method} at ${map.layer} (${map.align}): ${withInterval(map.heatScore)}, n = ${map.heatScore.n}; chance 1; ${verdict}${untrained}${zero}`;
   });
   return [table(header, rows), '', ...maps].join('\n');
 }

@@ -31,6 +31,11 @@ const mapResult = v.object({
   zeroMaps: v.number(),
   /** Null distribution of the cohort mean: permuted and mirrored masks. */
   null: v.nullable(v.object({ p95: v.number(), mean: v.number(), p: v.number(), exceeds: v.boolean() })),
+  /**
+   * Mean Heat-Score roi/brain of the same cases' maps by networks that have learned nothing, one a fold; absent in files
+   * of earlier versions.
+   */
+  untrained: v.optional(metric),
   companions: v.object({
     massFraction: v.nullable(v.number()),
     volumeFraction: v.nullable(v.number()),

@@ -12,6 +12,7 @@ import { engineMemory, enginePlan } from '../engine/choose';
 import { InputError, StoppedError, messageOf } from '../errors';
 import { loadInto, saveNetwork } from '../model/checkpoint';
 import { Network } from '../model/network';
+import { Random } from '../random';
 import { parseNetworkSpec, type NetworkSpec } from '../model/spec';
 import { stepsPerEpoch } from '../train/batches';
 import { parseTraining, type TrainingConfig } from '../train/config';
@@ -74,6 +75,11 @@ export interface ExplainedCase {
   readonly map: MapRequest;
   readonly heat: Volume;
   readonly scores: LocalisationScores;
+  /**
+   * Heat-Score roi/brain of the same map of a network that has learned nothing: the same architecture with random
+   * weights, one per run. Null where that map is zero everywhere.
+   */
+  readonly untrained: number | null;
   /** Absolute path of the NIfTI, where one was written. */
   readonly nifti?: string;
 }
@@ -315,14 +321,19 @@ class Run {
     const patients = test.filter((id) => store.case(id).roi !== undefined);
     const explained: ExplainedCase[] = [];
     const heatScores: HeatScoreRow[] = [];
-    for (const [index, id] of patients.entries()) {
-      for (const map of options.maps) {
-        const one = await this.explain(id, map);
-        explained.push(one);
-        heatScores.push(...heatScoreRows(one, record.fold.index));
+    const untrained = new Network(this.plan.spec, untrainedSeed(record));
+    try {
+      for (const [index, id] of patients.entries()) {
+        for (const map of options.maps) {
+          const one = await this.explain(id, map, untrained);
+          explained.push(one);
+          heatScores.push(...heatScoreRows(one, record.fold.index));
+        }
+        this.report('explaining', index + 1, patients.length, `${id} (${index + 1} of ${patients.length})`);
+        await this.stopPoint();
       }
-      this.report('explaining', index + 1, patients.length, `${id} (${index + 1} of ${patients.length})`);
-      await this.stopPoint();
+    } finally {
+      untrained.dispose();
     }
     await directory.writeHeatScores(heatScores);
     await directory.keepPlan(enginePlan());
@@ -345,7 +356,7 @@ class Run {
     };
   }
 
-  private async explain(id: string, map: MapRequest): Promise<ExplainedCase> {
+  private async explain(id: string, map: MapRequest, untrained: Network): Promise<ExplainedCase> {
     const { directory, plan, network, store, options } = this;
     const { roi, brain, grid, case: one } = await store.get(id);
     if (!roi) throw new Error(`${id} has no lesion mask.`);
@@ -355,6 +366,8 @@ class Run {
     const { raw, layerMap, heat } = explainVolume(network, channels, grid, { ...map, classIndex: 1 });
     const names = { heat: `the class map of ${id}`, roi: one.roi?.path, brain: one.brain };
     const scores = scoreMap({ heat, roi, brain, names });
+    const random = explainVolume(untrained, channels, grid, { ...map, classIndex: 1 });
+    const [chance] = scoreMap({ heat: random.heat, roi, brain, names }).heatScores;
     const camRecord: CamRecord = {
       schemaVersion: 1,
       participantId: id,
@@ -376,7 +389,7 @@ class Run {
     await writeCam(directory.cam(id, name), layerMap, camRecord);
     const nifti = options.niftis ? directory.camNifti(id, name) : undefined;
     if (nifti) await camToNifti(nifti, { map: layerMap, record: camRecord }, image);
-    return { participantId: id, map, heat, scores, nifti };
+    return { participantId: id, map, heat, scores, untrained: chance.score, nifti };
   }
 
   private report(
@@ -425,6 +438,11 @@ function requireScorable({ roi, brain, grid, case: one }: StoredCase): void {
     throw new InputError(
       `${one.roi?.path}: the lesion mask lies entirely outside the brain mask ${one.brain ?? '(made from the image)'}. Check that both belong to ${one.participantId}.`,
     );
+}
+
+/** Another one for every fold, and none that training draws from. */
+function untrainedSeed({ seed, fold }: RunRecord): number {
+  return Random.seeded(seed, `untrained network of fold ${fold.index}`).integer(2 ** 31);
 }
 
 export function heatScoreRows(one: ExplainedCase, fold: number): HeatScoreRow[] {

@@ -126,29 +126,23 @@ async function mapResult(
   const mine = explained.filter((one) => mapName(one.map) === mapName(map));
   const rows = await scoreRows(mine, store);
   const sourceOf = new Map(predictions.map((row) => [row.participantId, row.source]));
-  const scored = rows.filter((row): row is ScoreRow & { own: number } => row.own !== null);
-  const average = (items: readonly { own: number }[]): number | null =>
-    items.length > 0 ? mean(items.map(({ own }) => own)) : null;
-  const interval = clusterInterval(scored, (row) => sourceOf.get(row.id) as string, average, { seed });
-  const heatScore: MetricRecord = {
-    value: average(scored),
-    low: interval?.low ?? null,
-    high: interval?.high ?? null,
-    n: scored.length,
-    sources: new Set(scored.map((row) => row.source)).size,
-  };
-  const chance = scored.length > 0 && haveNull(rows) ? cohortNull(rows, { seed }) : null;
+  const sourced = (scores: readonly { id: string; score: number | null }[]): MetricRecord =>
+    meanScore(scores, (id) => sourceOf.get(id) as string, seed);
+  const heatScore = sourced(rows.map(({ id, own }) => ({ id, score: own })));
+  const untrained = sourced(mine.map((one) => ({ id: one.participantId, score: one.untrained })));
+  const chance = heatScore.n > 0 && haveNull(rows) ? cohortNull(rows, { seed }) : null;
   const companions = mine.map((one) => one.scores.companions);
   return {
     ...map,
     heatScore,
-    zeroMaps: rows.length - scored.length,
+    zeroMaps: rows.length - heatScore.n,
     null: chance && {
       p95: chance.p95,
       mean: mean(chance.distribution),
       p: chance.p,
       exceeds: chance.exceeds,
     },
+    untrained,
     companions: {
       massFraction: meanOf(companions, (one) => one.massFraction),
       volumeFraction: meanOf(companions, (one) => one.volumeFraction),
@@ -158,6 +152,25 @@ async function mapResult(
       averagePrecision: meanOf(companions, (one) => one.averagePrecision),
       topDice: meanOf(companions, (one) => one.topDice),
     },
+  };
+}
+
+/** Mean over the scores that exist, with an interval that takes heads, not their copies, as independent. */
+function meanScore(
+  scores: readonly { readonly id: string; readonly score: number | null }[],
+  sourceOf: (id: string) => string,
+  seed: number,
+): MetricRecord {
+  const scored = scores.filter((one): one is { id: string; score: number } => one.score !== null);
+  const average = (items: readonly { score: number }[]): number | null =>
+    items.length > 0 ? mean(items.map(({ score }) => score)) : null;
+  const interval = clusterInterval(scored, ({ id }) => sourceOf(id), average, { seed });
+  return {
+    value: average(scored),
+    low: interval?.low ?? null,
+    high: interval?.high ?? null,
+    n: scored.length,
+    sources: new Set(scored.map(({ id }) => sourceOf(id))).size,
   };
 }
 

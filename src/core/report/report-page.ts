@@ -52,7 +52,7 @@ ${metricsTable(results)}
 <section>
 <h2>How much of the evidence lies on the lesion</h2>
 ${mapsTable(results)}
-<p class="hint">Heat-Score roi/brain: mean of the class map over the lesion, divided by its mean over the brain (mask: ${escape(results.brainMask)}); chance is 1. The map belongs to the class fcd, after ReLU, never rescaled. The null permutes lesion masks among heads and mirrors them. The formula is our reading of the study (Lasagni et al. 2025), which did not publish its own.</p>
+<p class="hint">Heat-Score roi/brain: mean of the class map over the lesion, divided by its mean over the brain (mask: ${escape(results.brainMask)}); chance is 1. The map belongs to the class fcd, after ReLU, never rescaled. The null permutes lesion masks among heads and mirrors them; the untrained network has the same architecture and random weights, another one in every fold. The formula is our reading of the study (Lasagni et al. 2025), which did not publish its own.</p>
 </section>
 ${figureSection('Found and best localised', figures.best)}
 ${figureSection('Worst localised', figures.worst)}
@@ -141,13 +141,19 @@ function mapsTable({ maps }: Results): string {
     return `<tr><th>${METHODS[map.method] ?? escape(map.method)} at ${escape(map.layer)} <small>${escape(map.align)}</small></th>
 <td class="number">${number(map.heatScore.value, 2)} <small>${interval(map.heatScore, 2)}</small></td>
 <td class="number">${nullCell(map)}</td>
+<td class="number">${untrainedCell(map)}</td>
 <td class="number">${map.heatScore.n}${map.zeroMaps > 0 ? ` <small>(+ ${map.zeroMaps} all-zero)</small>` : ''}</td>
 <td class="number">${percent(companions.massFraction)} <small>of ${percent(companions.volumeFraction)} volume</small></td>
 <td class="number">${percent(companions.pointing5mm)}</td>
 <td class="number">${number(companions.auroc, 2)}</td>
 <td class="number">${number(companions.topDice, 2)}</td></tr>`;
   });
-  return `<table><thead><tr><th>Map</th><th>Heat-Score</th><th>Null: 95th percentile, p</th><th>n</th><th>Heat in the lesion</th><th>Peak within 5 mm</th><th>Voxel AUROC</th><th>Dice of top voxels</th></tr></thead><tbody>${rows.join('')}</tbody></table>`;
+  return `<table><thead><tr><th>Map</th><th>Heat-Score</th><th>Null: 95th percentile, p</th><th>Untrained network</th><th>n</th><th>Heat in the lesion</th><th>Peak within 5 mm</th><th>Voxel AUROC</th><th>Dice of top voxels</th></tr></thead><tbody>${rows.join('')}</tbody></table>`;
+}
+
+function untrainedCell({ untrained }: MapResult): string {
+  if (!untrained) return '-';
+  return `${number(untrained.value, 2)} <small>${interval(untrained, 2)}</small>`;
 }
 
 function nullCell(map: MapResult): string {

@@ -52,6 +52,11 @@ describe('a cross-validation', () => {
     expect(whole.metrics.accuracy).toMatchObject({ n: 10, sources: 10 });
     expect(whole.maps).toHaveLength(1);
     expect(whole.maps[0].heatScore.n + whole.maps[0].zeroMaps).toBe(5);
+    // A map of random weights may be zero everywhere, and is then left out.
+    const { untrained } = whole.maps[0];
+    expect(untrained?.n).toBeGreaterThan(0);
+    expect(untrained?.n).toBeLessThanOrEqual(5);
+    expect(untrained?.value).not.toBeCloseTo(whole.maps[0].heatScore.value ?? 0, 6);
     expect(whole.baseline?.metrics.accuracy.n).toBe(10);
     expect(whole.curves.map(({ loss }) => loss.length)).toEqual([2, 2, 2]);
   });

@@ -58,6 +58,17 @@ const zones = [
     from: ['./src/core/train', './src/core/explain', './src/core/experiment', './src/core/cohort'],
   },
   { target: './src/core/explain', from: ['./src/core/train', './src/core/experiment', './src/core/cohort'] },
+  {
+    target: [
+      './src/core/cohort',
+      './src/core/engine',
+      './src/core/explain',
+      './src/core/model',
+      './src/core/train',
+    ],
+    from: './src/core/inference',
+    message: 'inference puts them together; none of them knows it.',
+  },
   { target: './src/core/stats', from: ['./src/core'], except: ['./stats', './errors.ts', './random.ts'] },
   { target: './src/core/train', from: ['./src/core/experiment'] },
 ];

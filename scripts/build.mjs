@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import asc from 'assemblyscript/asc';
 import { microKernels } from '../src/core/engine/wasm/assembly/micro-kernels.mjs';
+import { transforms } from '../src/core/engine/wasm/assembly/transforms.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const engine = join(root, 'dist', 'engine');
@@ -71,6 +72,7 @@ async function buildModules() {
     mkdirSync(folder, { recursive: true });
     for (const [file, text] of sources) if (file.endsWith('.ts')) writeFileSync(join(folder, file), text);
     writeFileSync(join(folder, 'micro-kernels.ts'), microKernels(module));
+    writeFileSync(join(folder, 'transforms.ts'), transforms());
     await compile(join(folder, 'index.ts'), join(engine, `${name}.wasm`), module.relaxed);
     say(`dist/engine/${name}.wasm`);
   }
@@ -84,6 +86,8 @@ async function compile(source, target, relaxed) {
     ...['--outFile', target, '-O3', '--noAssert', '--runtime', 'stub'],
     ...features.flatMap((feature) => ['--enable', feature]),
     ...['--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
+    // Their tables lie between the control words and the first area (control.ts).
+    ...['--memoryBase', '16384'],
   ]);
   if (error) throw new Error(`${source} does not compile: ${error.message}\n${stderr}`);
 }

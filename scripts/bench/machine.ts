@@ -1,5 +1,5 @@
 // The engine's machine without tfjs around it, bundled into dist/bench/machine.js: single kernels, for tests and trials.
-export { physicalCores } from '../../src/core/engine/choose';
+export { closeEngine, openEngine, physicalCores } from '../../src/core/engine/choose';
 export {
   convolve,
   convolveFilterGradient,

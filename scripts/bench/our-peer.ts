@@ -127,7 +127,11 @@ async function answer(request: Request): Promise<object> {
   switch (request.do) {
     case 'engine': {
       engine = request;
-      const { module, threads } = await openEngine({ threads: request.threads, module: request.module });
+      const { module, threads } = await openEngine({
+        threads: request.threads,
+        module: request.module,
+        tune: true,
+      });
       return { module, threads };
     }
     case 'machine': {

@@ -20,12 +20,15 @@ function tellFallback(kernel: string): void {
   tell(`${kernel} runs in JavaScript on one thread: this engine has no kernel of its own for it.`);
 }
 
-/** As {@link withEngine} and says which one it is: for work that is recorded. */
+/**
+ * As {@link withEngine} and says which one it is: for work that is recorded, and long enough that timing the algorithms
+ * of its convolutions pays.
+ */
 export async function withNamedEngine<T>(
   flags: EngineOptions,
   work: (engine: EngineReport) => Promise<T>,
 ): Promise<T> {
-  return withEngine(flags, (engine) => {
+  return withEngine({ tune: true, ...flags }, (engine) => {
     tell(`Engine ${engine.name} ${engine.module ?? ''}, ${engine.threads} threads: ${engine.reason}`);
     return work(engine);
   });
@@ -40,10 +43,11 @@ export async function withEngineOf<T>(
   flags: Pick<EngineOptions, 'threads'>,
   work: (engine: EngineReport) => Promise<T>,
 ): Promise<T> {
-  const { name, module, threads } = record.engine;
+  const { name, module, threads, plan } = record.engine;
   if (name !== 'wasm' && name !== 'cpu')
     throw new InputError(`The run was computed by the engine ${name}, which this version does not have.`);
-  return withEngine({ engine: name, module, threads: flags.threads ?? threads }, (engine) => {
+  const asRecorded = name === 'wasm' ? { plan: plan ?? {} } : {};
+  return withEngine({ engine: name, module, threads: flags.threads ?? threads, ...asRecorded }, (engine) => {
     if (engine.threads !== threads)
       tell(
         `The run began with ${threads} threads and goes on with ${engine.threads}: the same numbers to the bit, at another pace.`,

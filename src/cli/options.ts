@@ -98,6 +98,7 @@ export interface EngineFlags {
   /** A kernel module by name. */
   readonly module?: string;
   readonly threads?: number;
+  readonly background?: boolean;
 }
 
 export function addEngineOptions(command: Command): Command {
@@ -109,7 +110,8 @@ export function addEngineOptions(command: Command): Command {
       '--module <name>',
       'kernels of the engine wasm by name (default: the fastest that computes rightly)',
     )
-    .option('--threads <n>', 'threads of the engine (default: physical cores)', wholeNumber(1));
+    .option('--threads <n>', 'threads of the engine (default: physical cores)', wholeNumber(1))
+    .option('--background', 'one thread at low priority, for work beside a training run');
 }
 
 export function modalityOption(): Option {

@@ -44,10 +44,10 @@ export function activate(context: vscode.ExtensionContext): FcdLens {
     log,
   );
   const volumes = new VolumeEditor(context.extensionUri, log);
-  const runs = new Runs(tasks);
+  const runs = new Runs(tasks, log);
   const cohorts = new CohortCatalog();
   const runsView = new RunsView(runs);
-  const cohortView = new CohortView(cohorts, compute, runs);
+  const cohortView = new CohortView(cohorts, compute, runs, tasks.onDidChange);
   context.subscriptions.push(
     log,
     compute,

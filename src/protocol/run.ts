@@ -9,6 +9,8 @@ export const engineSchema = v.object({
   module: v.optional(v.string()),
   threads: v.number(),
   node: v.string(),
+  /** Algorithm of every convolution by shape and pass: a run that goes on replays it. */
+  plan: v.optional(v.record(v.string(), v.string())),
 });
 
 export const networkSchema = v.object({

@@ -4,24 +4,22 @@ import type { Frame, Locator, Page } from 'playwright-core';
 export class Workbench {
   constructor(readonly page: Page) {}
 
-  /** The row of a file or folder in the explorer. */
-  fileRow(name: string): Locator {
-    return this.page.locator('.explorer-folders-view .monaco-list-row', {
-      has: this.page.locator(`.label-name:text-is("${name}")`),
-    });
-  }
-
   /** Unfolds the folders one after the other, then answers the row of the last name. */
   async inExplorer(...path: readonly string[]): Promise<Locator> {
     await this.page.keyboard.press('Control+Shift+E');
+    const rows = '.explorer-folders-view .monaco-list-row';
+    const file = this.page
+      .locator(`${rows}[aria-label^="${path[path.length - 1]}"]:not([aria-expanded])`)
+      .first();
     for (const folder of path.slice(0, -1)) {
-      const row = this.fileRow(folder).first();
+      if (await appears(file, 300)) break;
+      // Only folders can be unfolded; a folder that holds one folder alone is shown together with it.
+      const row = this.page.locator(`${rows}[aria-expanded][aria-label^="${folder}"]`).first();
       await row.waitFor();
       if ((await row.getAttribute('aria-expanded')) === 'false') await row.click();
     }
-    const row = this.fileRow(path[path.length - 1]).first();
-    await row.waitFor();
-    return row;
+    await file.waitFor();
+    return file;
   }
 
   /**
@@ -58,10 +56,21 @@ export class Workbench {
     return ((await widget.locator('.quick-input-title').textContent()) ?? '').trim();
   }
 
-  async choose(text: string | RegExp): Promise<void> {
+  /**
+   * Answers a list by typing until only the wanted row is left, then Enter; a click can be caught by the explanation
+   * that hovers beside a row.
+   */
+  async choose(text: string): Promise<void> {
+    const input = this.page.locator('.quick-input-widget input.input');
     const row = this.choice(text).first();
-    await row.waitFor({ timeout: 20_000 });
-    await row.click();
+    await row.waitFor({ timeout: 30_000 });
+    await input.fill(text);
+    await this.page
+      .locator('.quick-input-list .monaco-list-row.focused', { hasText: text })
+      .first()
+      .waitFor();
+    await this.page.keyboard.press('Enter');
+    await this.answered(text);
   }
 
   async type(text: string): Promise<void> {
@@ -69,6 +78,15 @@ export class Workbench {
     await input.waitFor({ state: 'visible' });
     await input.fill(text);
     await this.page.keyboard.press('Enter');
+    await this.answered(text);
+  }
+
+  /** Waits until the field holds something else: the next question, or none. */
+  private async answered(text: string): Promise<void> {
+    await this.page.waitForFunction((given) => {
+      const field = document.querySelector<HTMLInputElement>('.quick-input-widget input.input');
+      return !field || field.offsetParent === null || field.value !== given;
+    }, text);
   }
 
   /** The document of a webview: the first that holds the selector, whichever of the nested frames it is. */

@@ -18,21 +18,25 @@ export interface WorkspaceOptions {
   /** Voxels along the longest side of a phantom. */
   readonly size: number;
   readonly epochs: number;
+  /** 0 to 1: how hard the phantoms' lesions are to find. */
+  readonly difficulty: number;
+  /** Network and grid, as options of `fcd train`. */
+  readonly training: readonly string[];
 }
 
 /**
  * Fills a folder. Takes seconds: the cohort and the run are made by the command line, as a person would.
  * @throws Error with what `fcd` said where it fails
  */
-export function makeWorkspace(folder: string, { subjects, size, epochs }: WorkspaceOptions): Workspace {
+export function makeWorkspace(folder: string, options: WorkspaceOptions): Workspace {
   const cohort = join(folder, 'cohort');
   const run = join(folder, 'runs', 'first');
   mkdirSync(join(folder, 'scans'), { recursive: true });
-  fcd('phantom', '--out', cohort, '--subjects', String(subjects), '--size', String(size));
-  fcd(
-    ...['train', '--cohort', cohort, '--fold', '1/4', '--epochs', String(epochs), '--out', run],
-    ...TINY_TRAINING,
-  );
+  const { subjects, size, epochs, difficulty, training } = options;
+  const given = (flags: Record<string, string | number>) =>
+    Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  fcd('phantom', ...given({ out: cohort, subjects, size, difficulty }));
+  fcd('train', ...given({ cohort, fold: '1/4', epochs, out: run }), ...training);
   const scan = putScan(folder, cohort);
   const named = (name: string) => join(folder, 'scans', name);
   mkdirSync(join(folder, '.vscode'));

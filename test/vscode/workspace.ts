@@ -69,7 +69,8 @@ export function workspaceAt(folder: string): Workspace {
 
 /**
  * 40 x 48 x 32 voxels of 2 mm, stored as a scanner might: i to posterior, j to superior, k to right. Everything is 100
- * but a block of 1000 at the patient's right, anterior, superior.
+ * but a block of 1000 at the patient's right, anterior, superior, that reaches just over the middle: all three middle
+ * slices cut it.
  */
 export function cornerVolume(): Nifti & {
   readonly block: { readonly low: number[]; readonly high: number[] };
@@ -78,8 +79,8 @@ export function cornerVolume(): Nifti & {
   const affine = [0, 0, 2, -39, -2, 0, 0, 47, 0, 2, 0, -31, 0, 0, 0, 1];
   const values = new Float32Array(shape[0] * shape[1] * shape[2]).fill(100);
   const [low, high] = [
-    [6, 20, 28],
-    [15, 27, 35],
+    [6, 14, 18],
+    [25, 29, 37],
   ];
   for (let k = low[2]; k <= high[2]; k++)
     for (let j = low[1]; j <= high[1]; j++)

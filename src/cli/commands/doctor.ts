@@ -1,7 +1,7 @@
 import { cpus, totalmem } from 'node:os';
 import type { Command } from 'commander';
 import { closeEngine, openEngine } from '../../core/engine/choose';
-import type { EngineReport } from '../../core/engine/engine';
+import type { EngineReport, PlanReport } from '../../core/engine/engine';
 import { VERSION } from '../../core/version';
 import { addEngineOptions, type EngineFlags } from '../options';
 import { print, printJson, table } from '../terminal';
@@ -58,6 +58,14 @@ function forPeople({ version, runtime, machine, engine }: DoctorReport): string 
     `Runtime  Node ${runtime.node} (${runtime.reason})`,
     `Machine  ${machine.cpu}, ${machine.logicalCores} logical cores, ${machine.memoryGb} GB, ${machine.platform}`,
     `Engine   ${engine.name}${engine.module ? ` ${engine.module}` : ''}, ${engine.threads} threads: ${engine.reason}`,
+    ...(engine.plan ? [`Plan     ${planLine(engine.plan)}`] : []),
     ...(tests.length > 0 ? ['', table(['  module', 'self-test', 'GFLOP/s', 'detail'], tests)] : []),
   ].join('\n');
+}
+
+/** How the convolutions' algorithms are chosen. */
+function planLine({ source, known, cache }: PlanReport): string {
+  if (source === 'estimated')
+    return `algorithms of convolutions by estimate: none has been timed on this machine yet (training does; they are kept in ${cache})`;
+  return `algorithms of ${known} convolutions as they were fastest on this machine (${cache}); others by estimate`;
 }

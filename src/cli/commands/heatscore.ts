@@ -1,6 +1,12 @@
 import { Option, type Command } from 'commander';
 import { maskOnGrid } from '../../core/cohort/prepared-case';
-import { HEAT_SCORE_VARIANTS, scoreMap, type HeatScoreVariant } from '../../core/explain/heat-score';
+import { InputError } from '../../core/errors';
+import {
+  HEAT_SCORE_VARIANTS,
+  heatScoreOf,
+  scoreMap,
+  type HeatScoreVariant,
+} from '../../core/explain/heat-score';
 import { exceedsNull, nullScores } from '../../core/explain/null';
 import { readNifti } from '../../core/volume/nifti-read';
 import { headMask } from '../../core/volume/head-mask';
@@ -14,6 +20,8 @@ interface HeatScoreFlags {
   readonly roi: string;
   readonly brain?: string;
   readonly image?: string;
+  readonly head?: string;
+  readonly null?: readonly string[];
   readonly variant?: HeatScoreVariant;
   readonly json?: boolean;
 }
@@ -32,6 +40,11 @@ export function addHeatScore(fcd: Command): void {
       '--image <scan>',
       'the scan: without --brain its head mask (Otsu) serves; without both the whole grid',
     )
+    .option('--head <mask>', 'the head mask of roi/head (default: the Otsu head mask of --image)')
+    .option(
+      '--null <masks...>',
+      "other patients' lesion masks in the space of the map, for the null; the mirrored lesion is always in it",
+    )
     .addOption(new Option('--variant <name>', 'one variant alone').choices([...HEAT_SCORE_VARIANTS]))
     .option('--json', 'JSON on standard output')
     .action(run);
@@ -40,14 +53,14 @@ export function addHeatScore(fcd: Command): void {
 async function run(flags: HeatScoreFlags): Promise<void> {
   const { volume: heat } = await readNifti(flags.cam);
   const roi = await maskOnGrid(flags.roi, heat);
-  const head = flags.image === undefined ? undefined : await headOf(flags.image, heat);
+  const head = await headOf(flags, heat);
   const { brain, source } = await brainOf(flags, heat, head);
-  const names = { heat: flags.cam, roi: flags.roi, brain: flags.brain ?? source };
+  const names = { heat: flags.cam, roi: flags.roi, brain: flags.brain ?? source, head: flags.head };
   const scores = scoreMap({ heat, roi, brain, head, names });
-  const chance = nullScores({ heat, roi, brain });
-  const chosen = scores.heatScores.filter(
-    ({ variant }) => flags.variant === undefined || variant === flags.variant,
-  );
+  const otherMasks = [];
+  for (const id of flags.null ?? []) otherMasks.push({ id, mask: await otherLesion(id, heat) });
+  const chance = nullScores({ heat, roi, brain, otherMasks });
+  const chosen = flags.variant === undefined ? scores.heatScores : [heatScoreOf(scores, flags.variant)];
   const observed = chance.observed;
   if (flags.json) {
     printJson({
@@ -57,7 +70,7 @@ async function run(flags: HeatScoreFlags): Promise<void> {
       scores: chosen,
       companions: scores.companions,
       null: {
-        kind: 'mirrored',
+        variant: chance.variant,
         scores: chance.scores,
         summary: chance.summary ?? null,
         exceeds: exceedsNull(observed, chance.summary),
@@ -73,7 +86,15 @@ async function run(flags: HeatScoreFlags): Promise<void> {
       chosen.map((one) => [one.variant, number(one.score), number(one.roiMean), number(one.referenceMean)]),
     ),
   );
-  print(`\nagainst the mirrored lesion mask: ${number(chance.scores[0]?.score ?? null)} (chance 1)`);
+  print('');
+  for (const { kind, from, score } of chance.scores)
+    print(
+      `null roi/brain, ${kind === 'mirrored' ? 'the lesion mask mirrored' : from}: ${number(score)} (chance 1)`,
+    );
+  if (chance.summary && chance.summary.n > 1)
+    print(
+      `null 95th percentile ${number(chance.summary.p95)} (n = ${chance.summary.n}): ${number(observed)} is ${exceedsNull(observed, chance.summary) ? 'above' : 'NOT above'} it`,
+    );
   const { massFraction, volumeFraction, pointing, pointing5mm, auroc, averagePrecision, topDice } =
     scores.companions;
   print(
@@ -89,16 +110,31 @@ async function brainOf(
 ): Promise<{ brain: Mask; source: string }> {
   if (flags.brain !== undefined)
     return { brain: await maskOnGrid(flags.brain, heat), source: `brain mask ${flags.brain}` };
-  if (head) return { brain: head, source: `head mask (Otsu) of ${flags.image}` };
+  if (head)
+    return {
+      brain: head,
+      source: flags.head === undefined ? `head mask (Otsu) of ${flags.image}` : `head mask ${flags.head}`,
+    };
   return {
     brain: wholeGrid(heat),
     source: 'the whole grid (give --brain or --image: air makes the score too good)',
   };
 }
 
-async function headOf(path: string, heat: Volume): Promise<Mask> {
-  const { volume } = await readNifti(path);
+async function headOf({ head, image }: HeatScoreFlags, heat: Volume): Promise<Mask | undefined> {
+  if (head !== undefined) return maskOnGrid(head, heat);
+  if (image === undefined) return undefined;
+  const { volume } = await readNifti(image);
   return resample(headMask(volume), heat, 'nearest');
+}
+
+/** A mask that misses the map's grid altogether would silently leave the null. */
+async function otherLesion(path: string, heat: Volume): Promise<Mask> {
+  const mask = await maskOnGrid(path, heat);
+  if (mask.data.includes(1)) return mask;
+  throw new InputError(
+    `--null ${path} has no voxel on the grid of the map: it is empty or lies in another space. Leave it out, or register it first.`,
+  );
 }
 
 function number(value: number | null): string {

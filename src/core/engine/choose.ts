@@ -1,10 +1,12 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, constants, setPriority } from 'node:os';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import { InputError, messageOf } from '../errors';
-import type { EngineMemory, EngineOptions, EngineReport } from './engine';
+import type { EngineMemory, EngineOptions, EngineReport, PlanReport } from './engine';
+import { PlanCache } from './plan-cache';
 import { BACKEND_NAME, WasmBackend } from './wasm/backend';
+import { ConvPlan, type RecordedPlan } from './wasm/conv-plan';
 import { registerKernels } from './wasm/kernels';
 import { Machine } from './wasm/machine';
 import { MODULES, compileModule, type KernelModule } from './wasm/modules';
@@ -23,7 +25,8 @@ interface Trial {
   readonly compiled?: WebAssembly.Module;
 }
 
-let open: { readonly machine?: Machine; readonly report: EngineReport } | undefined;
+let open:
+  { readonly machine?: Machine; readonly cache?: PlanCache; readonly report: EngineReport } | undefined;
 
 /**
  * Chooses what computes and makes it tfjs-core's backend: every kernel module that this Node can run is tested against
@@ -45,13 +48,19 @@ export async function openEngine(options: EngineOptions = {}): Promise<EngineRep
     open = { report };
     return report;
   }
+  // Before threads are started: on Linux each has a priority of its own and inherits it.
+  if (options.background) lowerPriority();
   const candidates = MODULES.filter((module) => !options.module || module.name === options.module);
   const trials: Trial[] = [];
   for (const module of candidates) trials.push(await tryModule(module));
   const best = trials.filter((trial) => trial.ok).sort((a, b) => b.gflops - a.gflops)[0];
   if (!best?.compiled) throw new InputError(noModule(options, trials));
 
-  const machine = await Machine.open(best.compiled, options.threads ?? physicalCores());
+  const threads = options.threads ?? (options.background ? 1 : physicalCores());
+  const cache = new PlanCache(best.module, threads);
+  const timed = cache.read();
+  const plan = new ConvPlan({ recorded: options.plan, timed, tune: options.tune });
+  const machine = await Machine.open(best.compiled, threads, undefined, plan);
   const whole = selfTest(machine);
   if (!whole.ok) {
     await machine.close();
@@ -67,9 +76,10 @@ export async function openEngine(options: EngineOptions = {}): Promise<EngineRep
     name: 'wasm',
     module: best.module,
     reason: options.module ? `${best.module} was asked for` : reasonFor(best, trials),
+    plan: planReport(options, timed, cache),
     selfTest: trials.map(({ module, ok, gflops, detail }) => ({ module, ok, gflops, detail })),
   };
-  open = { machine, report };
+  open = { machine, cache, report };
   return report;
 }
 
@@ -87,11 +97,18 @@ export async function closeEngine(): Promise<void> {
   if (!closing?.machine) return;
   tf.removeBackend(BACKEND_NAME);
   await closing.machine.close();
+  const timed = closing.machine.plan.timedNow();
+  if (Object.keys(timed).length > 0) await keep(closing.cache, timed);
 }
 
 /** The engine that is open. */
 export function currentEngine(): EngineReport | undefined {
   return open?.report;
+}
+
+/** The algorithm of every convolution so far, by shape and pass: recorded with a run so that it can be replayed. */
+export function enginePlan(): RecordedPlan | undefined {
+  return open?.machine?.plan.used();
 }
 
 /** What the engine's memory holds. Undefined where tfjs's own backend computes. */
@@ -136,6 +153,21 @@ export function measurePeak(): number | undefined {
   return open?.machine && timePeak(open.machine);
 }
 
+/** A cache that cannot be written costs time only. */
+async function keep(cache: PlanCache | undefined, timed: RecordedPlan): Promise<void> {
+  try {
+    await cache?.add(timed);
+  } catch {
+    // A home directory without space or rights: the next run times again.
+  }
+}
+
+function planReport({ plan, tune }: EngineOptions, timed: RecordedPlan, cache: PlanCache): PlanReport {
+  const known = Object.keys(plan ?? timed).length;
+  const source = plan ? 'recorded' : known > 0 ? 'timed' : 'estimated';
+  return { source, known, cache: cache.path, tune: tune ?? false };
+}
+
 function common(threads: number): { threads: number; node: string } {
   return { threads, node: process.version };
 }
@@ -149,6 +181,15 @@ function checkOptions({ engine, module, threads }: EngineOptions): void {
     );
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 256))
     throw new InputError(`threads must be a whole number from 1 to 256, not ${threads}.`);
+}
+
+/** Where the system refuses, the work is only less polite. */
+function lowerPriority(): void {
+  try {
+    setPriority(constants.priority.PRIORITY_LOW);
+  } catch {
+    // Not permitted here.
+  }
 }
 
 async function tryModule(module: KernelModule): Promise<Trial> {

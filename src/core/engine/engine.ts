@@ -9,6 +9,8 @@ export interface EngineReport {
   readonly threads: number;
   readonly node: string;
   readonly reason: string;
+  /** Where the choice of each convolution's algorithm comes from. */
+  readonly plan?: PlanReport;
   readonly selfTest: readonly {
     readonly module: string;
     readonly ok: boolean;
@@ -29,6 +31,17 @@ export interface EngineMemory {
   readonly atMost: number;
 }
 
+export interface PlanReport {
+  /** A run's record, timings of this machine, or an estimate of the work where there is neither. */
+  readonly source: 'recorded' | 'timed' | 'estimated';
+  /** Convolutions that the record or the timings know. */
+  readonly known: number;
+  /** The file of this machine's timings. */
+  readonly cache: string;
+  /** Whether convolutions that are not known are timed when they come for the first time. */
+  readonly tune: boolean;
+}
+
 export interface EngineOptions {
   readonly engine?: EngineName | 'auto';
   /**
@@ -38,6 +51,12 @@ export interface EngineOptions {
   readonly onFallback?: (kernel: string) => void;
   /** Threads including the caller; default: physical cores. */
   readonly threads?: number;
+  /** One thread (unless `threads` says otherwise) at low priority: for work beside a training run. */
+  readonly background?: boolean;
   /** A kernel module by name, for replay of a recorded plan and for tests. */
   readonly module?: string;
+  /** Time the algorithms of each convolution once and remember what was fastest; else what is known, else an estimate. */
+  readonly tune?: boolean;
+  /** A run's recorded choice of algorithms, to be replayed. */
+  readonly plan?: Readonly<Record<string, string>>;
 }

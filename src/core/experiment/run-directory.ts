@@ -9,6 +9,7 @@ import {
 } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import * as v from 'valibot';
 import {
   parseEvents,
@@ -63,6 +64,13 @@ export class RunDirectory {
         `${this.path} holds a run already. Give another --out, or go on with it: fcd train --resume ${this.path}.`,
       );
     await writeJson(this.recordPath, record);
+  }
+
+  /** Keeps the engine's plan in run.json as it grows, so that a run that goes on computes as it began. */
+  async keepPlan(plan: RunRecord['engine']['plan']): Promise<void> {
+    const record = await this.record();
+    if (plan === undefined || isDeepStrictEqual(plan, record.engine.plan)) return;
+    await writeJson(this.recordPath, { ...record, engine: { ...record.engine, plan } });
   }
 
   /** Removes what writing left behind where a crash cut it off (see writeWhole). */

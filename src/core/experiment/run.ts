@@ -8,7 +8,7 @@ import { explainVolume } from '../explain/explain-volume';
 import type { CamMethod } from '../explain/gradcam';
 import { scoreMap, type LocalisationScores } from '../explain/heat-score';
 import type { Alignment } from '../explain/place-map';
-import { engineMemory } from '../engine/choose';
+import { engineMemory, enginePlan } from '../engine/choose';
 import { InputError, StoppedError, messageOf } from '../errors';
 import { loadInto, saveNetwork } from '../model/checkpoint';
 import { Network } from '../model/network';
@@ -275,6 +275,8 @@ class Run {
 
   private async save(kind: 'last' | 'best', at: FitState, optimiser?: Optimiser): Promise<void> {
     const { directory, network, plan, record, store } = this;
+    // Before the checkpoint: whoever goes on from it needs the plan.
+    await directory.keepPlan(enginePlan());
     const learned = [...record.fold.train, ...record.fold.validation].map((id) => store.case(id).source);
     const meta = {
       recipe: plan.recipe,
@@ -323,6 +325,7 @@ class Run {
       await this.stopPoint();
     }
     await directory.writeHeatScores(heatScores);
+    await directory.keepPlan(enginePlan());
     return { predictions, explained, heatScores };
   }
 

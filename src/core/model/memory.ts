@@ -1,3 +1,7 @@
+import { currentEngine, physicalCores } from '../engine/choose';
+import type { Shape5 } from '../engine/ops/kernels';
+import { geometryOfShapes, type ConvPass } from '../engine/wasm/conv-geometry';
+import { scratchBytes, type ScratchOptions } from '../engine/wasm/conv-scratch';
 import { sizeClass } from '../engine/wasm/heap';
 import { valueShapes } from './flops';
 import {
@@ -37,9 +41,14 @@ export function predictionBytes(program: Program, input: readonly number[]): num
   }).prediction();
 }
 
-/** The engine's panels and tiles are at most so wide: parts of one are rounded up. */
-const PANEL = 16;
-const ROWS = 6;
+/** Threads and panels of the engine that is open, else what this machine would open. */
+function workers(): ScratchOptions {
+  const engine = currentEngine();
+  return {
+    threads: engine?.threads ?? physicalCores(),
+    panel: engine?.module === undefined || engine.module === 'simd256' ? 16 : 8,
+  };
+}
 
 class Walk {
   private readonly shapes: Map<ValueId, readonly number[]>;
@@ -95,7 +104,7 @@ class Walk {
     }
     this.take(bytes);
     this.held.set(step.to, bytes);
-    if (step.op === 'conv') this.work(this.packedBytes(step.name) + this.foldedBytes(step));
+    if (step.op === 'conv') this.work(this.convBytes('y', step));
     // Positions of the maxima.
     if (step.op === 'maxpool' || (step.op === 'norm' && step.pool)) this.take(bytes);
   }
@@ -120,10 +129,10 @@ class Walk {
       gradients.delete(step.to);
       if (step.op === 'conv') {
         this.take(this.filterBytes(step.name));
-        this.work(this.tileBytes(step.name) + this.foldedBytes(step));
+        this.work(this.convBytes('dfilter', step));
         if (step.from !== 0) {
           this.take(this.bytes(step.from));
-          this.work(this.packedBytes(step.name));
+          this.work(this.convBytes('dx', step));
           arrive(step.from, this.bytes(step.from));
         }
         this.give(dy);
@@ -162,24 +171,12 @@ class Walk {
     return sizeClass(this.filterShape(name).reduce((product, n) => product * n, 4));
   }
 
-  /** The filter as the kernels read it. */
-  private packedBytes(name: string): number {
-    const [o, i, ...kernel] = this.filterShape(name);
-    const taps = kernel.reduce((product, n) => product * n, 4);
-    return sizeClass(taps * up(o, PANEL) * i);
-  }
-
-  /** A filter's gradient as the kernels write it. */
-  private tileBytes(name: string): number {
-    const [o, i, ...kernel] = this.filterShape(name);
-    const taps = kernel.reduce((product, n) => product * n, 4);
-    return sizeClass(taps * up(o, PANEL) * up(i, ROWS));
-  }
-
-  /** A scan of few channels is copied with its padding. */
-  private foldedBytes(step: Instruction & { op: 'conv' }): number {
-    const [n, d, h, w, c] = this.shapes.get(step.from) ?? [];
-    return c <= 4 ? sizeClass(4 * n * d * h * (w + 2 * step.attrs.padding[2]) * c) : 0;
+  /** Working memory of a convolution, whichever algorithm the engine's plan chooses. */
+  private convBytes(pass: ConvPass, step: Instruction & { op: 'conv' }): number {
+    const [o, i, ...kernel] = this.filterShape(step.name);
+    const y = this.shapes.get(step.to) as Shape5;
+    const geometry = geometryOfShapes(this.shapes.get(step.from) ?? [], [...kernel, i, o], y, step.attrs);
+    return sizeClass(scratchBytes(pass, geometry, workers()));
   }
 
   private parameterBytes(): number {
@@ -206,8 +203,4 @@ class Walk {
     this.give(this.held.get(id) ?? 0);
     this.held.delete(id);
   }
-}
-
-function up(n: number, step: number): number {
-  return Math.ceil(n / step) * step;
 }

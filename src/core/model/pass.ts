@@ -171,13 +171,13 @@ export class Pass {
     const gradients = new Map<ValueId, tf.Tensor>([[last, tf.clone(dlogits)]]);
     const parameters = new Map<string, tf.Tensor>();
     const to = options.to ?? -1;
-    const piece = pieces(this.program);
     const steps = instructions.filter((step) => step.to > to).reverse();
+    const piece = pieces(this.program);
     let whole = false;
     try {
       for (const [index, step] of steps.entries()) {
-        const i = instructions.length - 1 - index;
-        if (piece[i] !== piece[i + 1]) this.computeAgain(piece.indexOf(piece[i]), i);
+        const place = instructions.indexOf(step);
+        if (piece[place] !== piece[place + 1]) this.computeAgain(piece.indexOf(piece[place]), place);
         const dy = gradients.get(step.to);
         if (dy) {
           this.backwardStep(step, dy, gradients, parameters, options);

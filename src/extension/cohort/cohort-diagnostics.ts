@@ -57,6 +57,15 @@ export class CohortDiagnostics implements vscode.Disposable {
     this.shown.set(path, [uri]);
   }
 
+  /**
+   * Tasks share the owner of these problems (package.json), so that none is listed twice; the editor takes away all of
+   * an owner's problems when one of its tasks begins.
+   */
+  showAgain(): void {
+    for (const uris of this.shown.values())
+      for (const uri of uris) this.collection.set(uri, this.collection.get(uri));
+  }
+
   /** Forgets cohorts that are not there any more. */
   keepOnly(paths: readonly string[]): void {
     for (const path of this.shown.keys()) if (!paths.includes(path)) this.clear(path);

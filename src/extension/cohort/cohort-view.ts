@@ -45,6 +45,7 @@ export class CohortView implements vscode.TreeDataProvider<CohortNode>, vscode.D
     private readonly catalog: CohortCatalog,
     private readonly compute: Compute,
     private readonly runs: Runs,
+    onTask: vscode.Event<void>,
   ) {
     const view = vscode.window.createTreeView('fcd.cohort', {
       treeDataProvider: this,
@@ -52,6 +53,7 @@ export class CohortView implements vscode.TreeDataProvider<CohortNode>, vscode.D
     });
     this.disposables.push(
       view,
+      onTask(() => this.diagnostics.showAgain()),
       catalog.onDidChange(() => {
         this.listings.clear();
         this.changed.fire(undefined);

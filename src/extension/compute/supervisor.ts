@@ -31,6 +31,8 @@ export interface SupervisorOptions {
   readonly log: SupervisorLog;
   /** How long a cancelled request may go on before its process is ended. */
   readonly graceMs?: number;
+  /** After this time without a request the process ends, and with it what it keeps in memory. */
+  readonly idleMs?: number;
 }
 
 export interface AskOptions {
@@ -46,6 +48,9 @@ interface Pending extends Doing {
 
 /** A single layer of a large scan may take seconds, and cannot be interrupted. */
 const GRACE_MS = 8000;
+
+/** A network and its activations are gigabytes; a process without them starts again in half a second. */
+const IDLE_MS = 15 * 60_000;
 
 /** A process that has been asked to end is given this long. */
 const REST_MS = 2000;
@@ -82,6 +87,7 @@ export class ComputeSupervisor {
   /** Why the present process is to make way for another as soon as it is idle. */
   private stale?: string;
   private crashed?: string;
+  private idle?: NodeJS.Timeout;
   private disposed = false;
   private readonly closing = new AbortController();
   private readonly activities = new Emitter<Activity>();
@@ -119,6 +125,7 @@ export class ComputeSupervisor {
       this.options.log[level](
         `${method}: ${words.now} ${how} after ${Math.round(performance.now() - began)} ms`,
       );
+    clearTimeout(this.idle);
     this.pending.add(one);
     this.tell();
     try {
@@ -134,6 +141,7 @@ export class ComputeSupervisor {
     } finally {
       this.pending.delete(one);
       this.restWhenStale();
+      this.restWhenIdle();
       this.tell();
     }
   }
@@ -160,6 +168,7 @@ export class ComputeSupervisor {
   dispose(): void {
     if (this.disposed) return;
     this.disposed = true;
+    clearTimeout(this.idle);
     this.closing.abort();
     this.endChild('ended with FCD Lens');
     this.activities.dispose();
@@ -328,8 +337,23 @@ export class ComputeSupervisor {
   private restWhenStale(): void {
     const { stale, child } = this;
     if (stale === undefined || this.pending.size > 0 || !child) return;
+    this.rest(child, stale);
+  }
+
+  private restWhenIdle(): void {
+    const { idleMs = IDLE_MS } = this.options;
+    clearTimeout(this.idle);
+    if (this.pending.size > 0 || this.disposed) return;
+    this.idle = setTimeout(() => {
+      if (this.child) this.rest(this.child, 'ended after a while without work');
+    }, idleMs);
+    this.idle.unref();
+  }
+
+  /** Lets a process that has nothing to do end. */
+  private rest(child: ComputeChild, why: string): void {
     this.stale = undefined;
-    this.sentAway.set(child, stale);
+    this.sentAway.set(child, why);
     this.forget();
     const timer = setTimeout(() => child.kill(), REST_MS);
     void child.ended.then(() => clearTimeout(timer));

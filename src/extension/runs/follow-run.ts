@@ -72,9 +72,7 @@ export class FollowedRun {
     // The process first: one that ends between the two has written its last event before.
     const process = await readProcess(this.path);
     const life = lifeOf(process, this.observer.host, this.observer.lives);
-    const { events, restarted } = await this.tail.read();
-    if (restarted) this.progress = NOTHING_YET;
-    this.progress = events.reduce(advance, this.progress);
+    const unreadable = await this.readEvents();
     // Other programs write a run.json as well: what is no record of ours and has no events is no run.
     if (!this.record && this.progress.lastEvent === null) return undefined;
     const created = Date.parse(this.record?.created ?? '') || 0;
@@ -82,7 +80,7 @@ export class FollowedRun {
     return {
       path: this.path,
       record: this.record,
-      fault: this.fault,
+      fault: this.fault ?? unreadable,
       progress: this.progress,
       state: this.record ? state : 'failed',
       process,
@@ -92,6 +90,18 @@ export class FollowedRun {
       hasReport: await exists(join(this.path, 'report.html')),
       unreadable: this.tail.unreadable,
     };
+  }
+
+  /** @returns why the events cannot be read: a disk may be away for a while, and the other runs are still to be seen */
+  private async readEvents(): Promise<string | undefined> {
+    try {
+      const { events, restarted } = await this.tail.read();
+      if (restarted) this.progress = NOTHING_YET;
+      this.progress = events.reduce(advance, this.progress);
+      return undefined;
+    } catch (error) {
+      return `events.jsonl cannot be read: ${error instanceof Error ? error.message : String(error)}.`;
+    }
   }
 
   /** The counts are kept, so that a snapshot of the same file is the same. */

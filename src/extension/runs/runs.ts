@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path';
 import { hostname } from 'node:os';
 import * as vscode from 'vscode';
+import type { Log } from '../log';
 import { excludedFolders } from '../settings/settings';
 import type { TaskRunner, Work } from '../tasks/task-runner';
 import { exists, observerOn, type RunSnapshot } from './follow-run';
@@ -32,8 +33,11 @@ export class Runs implements vscode.Disposable {
   private disposed = false;
   private followingWork: vscode.Disposable | undefined;
 
-  constructor(private readonly runner: TaskRunner) {
-    this.disposables.push(runner.onDidChange(() => void this.workChanged()));
+  constructor(
+    private readonly runner: TaskRunner,
+    private readonly log: Log,
+  ) {
+    this.disposables.push(runner.onDidChange(() => this.letGo(this.workChanged())));
   }
 
   /** Rows for the view: what this window has just started and shows no directory yet comes first. */
@@ -92,7 +96,7 @@ export class Runs implements vscode.Disposable {
   follow(): vscode.Disposable {
     this.watchers++;
     if (this.watchers === 1) {
-      void this.refresh();
+      this.letGo(this.refresh());
       this.planLook(LOOK_EVERY);
       this.planFind(FIND_EVERY);
     }
@@ -131,8 +135,8 @@ export class Runs implements vscode.Disposable {
     };
     this.disposables.push(
       this.watcher,
-      this.watcher.onDidCreate((uri) => void appeared(uri)),
-      this.watcher.onDidDelete(() => void this.look(true)),
+      this.watcher.onDidCreate((uri) => this.letGo(appeared(uri))),
+      this.watcher.onDidDelete(() => this.letGo(this.look(true))),
     );
   }
 
@@ -145,9 +149,8 @@ export class Runs implements vscode.Disposable {
     if (this.watchers === 0) return;
     this.lookTimer = setTimeout(() => {
       const began = performance.now();
-      void this.lookForWork()
-        .then(() => this.look())
-        .finally(() => this.planLook(Math.max(LOOK_EVERY, SHARE_OF_TIME * (performance.now() - began))));
+      const look = this.lookForWork().then(() => this.look());
+      this.letGo(look, () => this.planLook(pause(LOOK_EVERY, began)));
     }, after);
   }
 
@@ -155,10 +158,17 @@ export class Runs implements vscode.Disposable {
     if (this.watchers === 0) return;
     this.findTimer = setTimeout(() => {
       const began = performance.now();
-      void this.refresh().finally(() =>
-        this.planFind(Math.max(FIND_EVERY, SHARE_OF_TIME * (performance.now() - began))),
-      );
+      this.letGo(this.refresh(), () => this.planFind(pause(FIND_EVERY, began)));
     }, after);
+  }
+
+  /** Nobody waits for this work; what goes wrong in it is in the log. */
+  private letGo(work: Promise<void>, then: () => void = () => undefined): void {
+    void work
+      .catch((error: unknown) =>
+        this.log.warn(`Runs: ${error instanceof Error ? error.message : String(error)}`),
+      )
+      .finally(then);
   }
 
   /** Directories that this window's work is making are looked for by name, whatever the watcher says. */
@@ -184,6 +194,11 @@ export class Runs implements vscode.Disposable {
     this.followingWork?.dispose();
     this.followingWork = undefined;
   }
+}
+
+/** What took long is not done again at once. */
+function pause(least: number, began: number): number {
+  return Math.max(least, SHARE_OF_TIME * (performance.now() - began));
 }
 
 function isWithin(path: string, directory: string): boolean {

@@ -7,6 +7,17 @@ const NIFTI = /\.nii(\.gz)?$/i;
 const MASK_ENDING = '_roi';
 
 /**
+ * The scan that a lesion mask is drawn on, by name: alone, a mask is a white patch.
+ *
+ * @returns undefined where the file is no BIDS mask or the scan does not lie beside it.
+ */
+export function bidsScanOf(maskName: string, folder: readonly string[]): string | undefined {
+  const match = /^(sub-.+)_roi\.nii(\.gz)?$/i.exec(maskName);
+  if (!match) return undefined;
+  return [`${match[1]}.nii.gz`, `${match[1]}.nii`].find((name) => folder.includes(name));
+}
+
+/**
  * @param imageName file name of the scan.
  * @param folder names of the files beside it.
  * @returns the mask's file name; undefined where the scan is no BIDS scan, is a mask itself, or has none.

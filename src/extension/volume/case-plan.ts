@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import * as path from 'node:path';
 import type { MapProvenance, Overlay } from '../../protocol/viewer';
-import { bidsMaskOf } from './bids-mask';
+import { bidsMaskOf, bidsScanOf } from './bids-mask';
 import { readMapFile } from './map-files';
 
 /** An overlay before its header is read. */
@@ -21,11 +21,11 @@ export interface CasePlan {
 
 /**
  * Finds what belongs to a file by the file's own folder and its record: a scan brings its BIDS lesion mask, a class map
- * brings the scan that it was made of, and that scan's mask. Maps of the workspace are looked for elsewhere.
+ * brings the scan that it was made of, and that scan's mask, and a mask the scan that it was drawn on. Maps of the workspace are looked for elsewhere.
  */
 export async function planCase(file: string, roots: readonly string[]): Promise<CasePlan> {
   const map = await readMapFile(file, roots);
-  if (!map) return { image: file, overlays: await maskBeside(file), remarks: [] };
+  if (!map) return (await planMask(file)) ?? { image: file, overlays: await maskBeside(file), remarks: [] };
   const heat = { kind: 'heat' as const, path: file, provenance: map.provenance };
   if (map.image === undefined)
     return {
@@ -40,6 +40,17 @@ export async function planCase(file: string, roots: readonly string[]): Promise<
   return {
     image: map.image,
     overlays: [...(await maskBeside(map.image)), { ...heat, origin: 'the opened file' }],
+    remarks: [],
+  };
+}
+
+async function planMask(file: string): Promise<CasePlan | undefined> {
+  const folder = path.dirname(file);
+  const scan = bidsScanOf(path.basename(file), await readdir(folder).catch(() => []));
+  if (scan === undefined) return undefined;
+  return {
+    image: path.join(folder, scan),
+    overlays: [{ kind: 'mask', path: file, origin: 'the opened file', provenance: null }],
     remarks: [],
   };
 }

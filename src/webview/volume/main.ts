@@ -62,14 +62,6 @@ document.addEventListener('keydown', (event) => {
 void open(false);
 
 async function open(accepted: boolean): Promise<void> {
-  if (!hasWebgl2()) {
-    fail(
-      new Error(
-        'This view draws with WebGL2, which is not available here. Turn on hardware acceleration (or do not disable the GPU) and open the file again.',
-      ),
-    );
-    return;
-  }
   try {
     const opening = await endpoint.call('open', { accepted }, OPEN_TIMEOUT_MS);
     await act(opening);
@@ -125,10 +117,4 @@ function say(sentence: string, ...choices: HTMLElement[]): void {
       ),
     ),
   );
-}
-
-function hasWebgl2(): boolean {
-  const context = document.createElement('canvas').getContext('webgl2');
-  context?.getExtension('WEBGL_lose_context')?.loseContext();
-  return context !== null;
 }

@@ -37,9 +37,15 @@ const VIEWS: Readonly<Record<number, View>> = {
   [SLICE_TYPE.RENDER]: 'render',
 };
 
+const NO_WEBGL2 =
+  'This view draws with WebGL2, which is not available here. Turn on hardware acceleration (or do not disable the GPU) and open the file again.';
+
 /** Pixels between the nodes at which a mask's rim is sought. */
 const CONTOUR_STEP = 2;
 const CONTOUR_WIDTH = 1.75;
+
+const CROSSHAIR = 'rgba(92, 171, 237, 0.9)';
+const CROSSHAIR_GAP = 7;
 
 /** Azimuth and elevation of the render, degrees. */
 export type Pose = readonly [number, number];
@@ -56,7 +62,9 @@ export class SliceCanvas {
   private overlays: DrawnOverlay[] = [];
   private readonly images = new Map<string, NVImage>();
   private readonly rims = new Map<string, { overlay: DrawnOverlay; threshold: number; field: MaskField }>();
-  private busy = false;
+  /** How many {@link together} are under way, and whether the graphics card has older volumes than are set. */
+  private gathering = 0;
+  private stale = false;
 
   constructor(
     private readonly host: HTMLElement,
@@ -72,12 +80,11 @@ export class SliceCanvas {
     this.lines.className = 'lines';
     this.lines.setAttribute('aria-hidden', 'true');
     host.append(this.canvas, this.lines);
+    // NiiVue is given this context: a canvas has only one.
+    if (!this.canvas.getContext('webgl2', { alpha: true, antialias: false })) throw new Error(NO_WEBGL2);
     this.niivue = new Niivue({
       backColor: [0, 0, 0, 1],
-      crosshairColor: [0.36, 0.67, 0.93, 0.85],
-      crosshairWidth: 0.7,
-      crosshairWidthUnit: 'mm',
-      crosshairGap: 6,
+      crosshairWidth: 0, // drawCrosshair draws it: in mm it is too thin to be seen on a small tile
       isRadiologicalConvention: settings.convention === 'radiological',
       // As in the report's figures: the nose to the left.
       sagittalNoseLeft: true,
@@ -94,9 +101,14 @@ export class SliceCanvas {
     });
     const draw = this.niivue.drawScene.bind(this.niivue);
     this.niivue.drawScene = () => {
-      if (this.busy) return; // several changes at once are drawn once
+      if (this.gathering > 0) return;
       draw();
       this.drawLines();
+    };
+    const upload = this.niivue.updateGLVolume.bind(this.niivue);
+    this.niivue.updateGLVolume = () => {
+      this.stale = this.gathering > 0;
+      if (!this.stale) upload();
     };
     // Its keys are not ours: they would change what the panel says without telling it.
     this.niivue.keyDownListener = () => {};
@@ -242,10 +254,7 @@ export class SliceCanvas {
     const colours = at.map(({ view, mm }) => {
       const plane = tiles.find((tile) => tile.view === view)?.plane;
       if (!plane) return null;
-      const [x, y] = pixelOn(plane, mm as unknown as Point).map(Math.floor);
-      if (x < 0 || y < 0 || x >= width || y >= height) return null;
-      const from = 4 * ((height - 1 - y) * width + x);
-      return [...data.subarray(from, from + 4)];
+      return colourAt({ width, height, data }, ...pixelOn(plane, mm as unknown as Point));
     });
     return {
       hash: (hash >>> 0).toString(16).padStart(8, '0'),
@@ -271,18 +280,28 @@ export class SliceCanvas {
     this.host.replaceChildren();
   }
 
+  /**
+   * Several changes, one upload and one drawing at their end: each drawing computes the render's rays, which without a
+   * graphics card takes longer than everything else.
+   */
+  async together(changes: () => Promise<void>): Promise<void> {
+    this.gathering++;
+    try {
+      await changes();
+    } finally {
+      this.gathering--;
+    }
+    if (this.gathering > 0) return;
+    if (this.stale) this.niivue.updateGLVolume();
+    else this.niivue.drawScene();
+  }
+
   private show(images: NVImage[]): void {
     const { niivue } = this;
-    this.busy = true;
-    try {
-      niivue.volumes = images;
-      niivue.back = images[0];
-      niivue.overlays = images.slice(1);
-      niivue.updateGLVolume();
-    } finally {
-      this.busy = false;
-    }
-    niivue.drawScene();
+    niivue.volumes = images;
+    niivue.back = images[0];
+    niivue.overlays = images.slice(1);
+    niivue.updateGLVolume(); // which draws as well
   }
 
   private tiles(): Tile[] {
@@ -342,6 +361,8 @@ export class SliceCanvas {
     const tiles = this.tiles();
     const scale = canvas.width / Math.max(1, canvas.clientWidth);
     this.drawRims(context, tiles, scale);
+    for (const tile of tiles)
+      if (tile.plane) drawCrosshair(context, tile, pixelOn(tile.plane, this.mm), scale);
     for (const tile of tiles) if (tile.plane) drawLabels(context, tile, tile.plane, scale);
   }
 
@@ -383,6 +404,56 @@ export class SliceCanvas {
     this.rims.set(overlay.key, { overlay, threshold, field });
     return field;
   }
+}
+
+/**
+ * The colour at a point between pixels' middles, linear between them: a voxel is only a pixel or two wide, so that the
+ * nearest pixel would be off by a good part of it. Rows of the data run upwards.
+ */
+function colourAt(
+  { width, height, data }: { width: number; height: number; data: Uint8Array },
+  x: number,
+  y: number,
+): number[] | null {
+  const [left, top] = [Math.floor(x - 0.5), Math.floor(y - 0.5)];
+  if (left < 0 || top < 0 || left + 1 >= width || top + 1 >= height) return null;
+  const [across, below] = [x - 0.5 - left, y - 0.5 - top];
+  return [0, 1, 2, 3].map((channel) => {
+    const pixel = (column: number, row: number) =>
+      data[4 * ((height - 1 - top - row) * width + left + column) + channel];
+    const upper = pixel(0, 0) * (1 - across) + pixel(1, 0) * across;
+    const lower = pixel(0, 1) * (1 - across) + pixel(1, 1) * across;
+    return Math.round(upper * (1 - below) + lower * below);
+  });
+}
+
+/** Two lines of one width at any zoom, open in the middle so that the voxel stays to be seen. */
+function drawCrosshair(
+  context: CanvasRenderingContext2D,
+  { left, top, width, height }: Tile,
+  at: readonly [number, number],
+  scale: number,
+): void {
+  const [x, y] = at.map((n) => Math.floor(n) + 0.5); // sharp on the pixels' grid
+  const gap = CROSSHAIR_GAP * scale;
+  context.save();
+  context.beginPath();
+  context.rect(left, top, width, height);
+  context.clip();
+  context.beginPath();
+  for (const [x1, y1, x2, y2] of [
+    [left, y, x - gap, y],
+    [x + gap, y, left + width, y],
+    [x, top, x, y - gap],
+    [x, y + gap, x, top + height],
+  ]) {
+    context.moveTo(x1, y1);
+    context.lineTo(x2, y2);
+  }
+  context.lineWidth = Math.max(1, Math.round(scale));
+  context.strokeStyle = CROSSHAIR;
+  context.stroke();
+  context.restore();
 }
 
 /** Where a slice's edges lie in the patient, from the geometry that it is drawn by. */

@@ -124,21 +124,23 @@ export class Viewer {
     else this.state = this.current();
     this.scene = scene;
     this.scan = scan;
-    if (!sameScan) {
-      const volume = Math.min(this.state.volume, scene.image.header.volumes - 1);
-      await this.slices.setScan(scan, volume);
-      this.windowChosen = this.state.window !== null;
-      if (this.state.window) this.slices.window = [this.state.window[0], this.state.window[1]];
-      if (this.state.pose) this.slices.pose = [this.state.pose[0], this.state.pose[1]];
-    }
-    this.overlays = overlays.map(
-      ({ overlay, voxels }) =>
-        new ShownOverlay(overlay, voxels, scene.settings, this.state.overlays[overlay.kind]),
-    );
-    this.remarks = remarks;
-    this.slices.convention = scene.settings.convention;
-    await this.draw();
-    if (!sameScan) this.place();
+    await this.slices.together(async () => {
+      if (!sameScan) {
+        const volume = Math.min(this.state.volume, scene.image.header.volumes - 1);
+        await this.slices.setScan(scan, volume);
+        this.windowChosen = this.state.window !== null;
+        if (this.state.window) this.slices.window = [this.state.window[0], this.state.window[1]];
+        if (this.state.pose) this.slices.pose = [this.state.pose[0], this.state.pose[1]];
+      }
+      this.overlays = overlays.map(
+        ({ overlay, voxels }) =>
+          new ShownOverlay(overlay, voxels, scene.settings, this.state.overlays[overlay.kind]),
+      );
+      this.remarks = remarks;
+      this.slices.convention = scene.settings.convention;
+      await this.draw();
+      if (!sameScan) this.place();
+    });
     this.showPanel();
     this.moved();
     this.progress.textContent = '';
@@ -174,10 +176,13 @@ export class Viewer {
     if (heat && change.heatVisible !== undefined) heat.visible = change.heatVisible;
     if (heat && change.heatOpacity !== undefined) heat.opacity = change.heatOpacity;
     if (heat && change.heatThreshold !== undefined) heat.setThreshold(change.heatThreshold);
-    if (change.volume !== undefined) this.setVolume(change.volume);
-    if (change.voxel) this.slices.mm = apply(this.scan.header.affine, change.voxel as unknown as Point);
-    if (change.mm) this.slices.mm = change.mm as unknown as Point;
-    await this.draw();
+    const { affine } = this.scan.header;
+    await this.slices.together(async () => {
+      if (change.volume !== undefined) this.setVolume(change.volume);
+      if (change.voxel) this.slices.mm = apply(affine, change.voxel as unknown as Point);
+      if (change.mm) this.slices.mm = change.mm as unknown as Point;
+      await this.draw();
+    });
     this.showPanel();
     this.moved();
   }

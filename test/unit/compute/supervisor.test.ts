@@ -264,6 +264,31 @@ describe('a process that misbehaves, supervised', () => {
   });
 });
 
+describe('a process without work', () => {
+  it('ends after a while, and another one starts with the next request', async () => {
+    const { supervisor, lines } = supervise(STUBBORN, { idleMs: 20 });
+    await supervisor.request('header', { path: '/other' });
+    const { pid } = supervisor;
+    await expect.poll(() => supervisor.activity).toEqual({ kind: 'stopped' });
+    await expect
+      .poll(() => lines)
+      .toContain(`process #${pid} compute process ended after a while without work true`);
+    expect((await supervisor.request('header', { path: '/other' })).path).toBe('/other');
+  });
+
+  it('does not end while it works, however long that takes', async () => {
+    const { supervisor } = supervise(STUBBORN, { idleMs: 20 });
+    const stop = new AbortController();
+    const busy = supervisor.request('header', { path: '/silent' }, { signal: stop.signal });
+    await supervisor.request('header', { path: '/other' });
+    const { pid } = supervisor;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(supervisor.pid).toBe(pid);
+    stop.abort();
+    await expect(busy).rejects.toMatchObject({ kind: 'cancelled' });
+  });
+});
+
 describe('a process that cannot be', () => {
   it('has no program: the sentence says why', async () => {
     const { supervisor } = supervise(join(study().folder, 'nothing.js'));

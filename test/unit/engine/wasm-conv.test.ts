@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../../../src/core/random';
 import { convSizes } from '../../../src/core/engine/wasm/reference';
-import type { ConvGeometry } from '../../../src/core/engine/wasm/convolution';
+import type { ConvGeometry } from '../../../src/core/engine/wasm/conv-geometry';
 import { Machine } from '../../../src/core/engine/wasm/machine';
+import { algorithmsFor, type Algorithm } from '../../../src/core/engine/wasm/conv-plan';
 import { MODULES, compileModule } from '../../../src/core/engine/wasm/modules';
 import { convErrors, geometryOf } from '../../../src/core/engine/wasm/self-test';
 import type { Triple } from '../../../src/core/engine/ops/kernels';
@@ -27,6 +28,34 @@ function randomGeometry(random: Random): ConvGeometry {
     if (Math.min(...geometry.output) >= 1 && products < 3e6) return geometry;
   }
 }
+
+/** A convolution that tiles serve: 3 x 3 x 3 taps, every axis with its own stride, or dilation and padding. */
+function randomTiled(random: Random): ConvGeometry {
+  for (;;) {
+    const axes = [0, 1, 2].map(() => {
+      const stride = 1 + random.integer(2);
+      const dilation = stride === 2 ? 1 : [1, 2, 4][random.integer(3)];
+      // A network's padding, or any.
+      const padding = random.integer(2) ? dilation : random.integer(5);
+      return { stride, dilation, padding, size: 1 + random.integer(9) };
+    });
+    const of = (what: 'stride' | 'dilation' | 'padding' | 'size') =>
+      axes.map((axis) => axis[what]) as unknown as Triple;
+    const channels = [
+      CHANNELS[random.integer(CHANNELS.length)],
+      CHANNELS[random.integer(CHANNELS.length)],
+    ] as const;
+    const geometry = geometryOf(1 + random.integer(5), of('size'), channels, [3, 3, 3], {
+      stride: of('stride'),
+      padding: of('padding'),
+      dilation: of('dilation'),
+    });
+    const products = geometry.output.reduce((a, b) => a * b, 1) * convSizes(geometry).filter * geometry.batch;
+    if (Math.min(...geometry.output) >= 1 && products < 3e6) return geometry;
+  }
+}
+
+const TILES: readonly Algorithm[] = ['tiles-2', 'tiles-3', 'tiles-4'];
 
 const plain = { stride: [1, 1, 1], padding: [1, 1, 1], dilation: [1, 1, 1] } as const;
 
@@ -97,6 +126,28 @@ for (const module of MODULES) {
         for (const [what, error] of convErrors(machine, geometry, i))
           expect(error, `${what} of ${JSON.stringify(geometry)}`).toBeLessThan(1e-5);
       }
+    });
+
+    it.each(TILES)('agree with double precision by %s', (algorithm) => {
+      const random = Random.seeded(11, module.name);
+      for (let i = 0; i < 40; i++) {
+        const geometry = randomTiled(random);
+        expect(algorithmsFor('y', geometry)).toContain(algorithm);
+        for (const [what, error] of convErrors(machine, geometry, i, algorithm))
+          expect(error, `${what} of ${JSON.stringify(geometry)}`).toBeLessThan(1e-5);
+      }
+    });
+
+    it('agree with double precision where scratch memory is worked through in several parts', () => {
+      // More input channels than one block of the gradient's rows, more tiles than one chunk.
+      const wide = geometryOf(1, [2, 2, 3], [300, 150], [3, 3, 3], plain);
+      const long = geometryOf(5, [13, 9, 14], [20, 24], [3, 3, 3], plain);
+      for (const [geometry, algorithm] of [
+        [wide, 'tiles-4'],
+        [long, 'tiles-2'],
+      ] as const)
+        for (const [what, error] of convErrors(machine, geometry, 1, algorithm))
+          expect(error, what).toBeLessThan(1e-5);
     });
   });
 }

@@ -45,7 +45,7 @@ describe('pool', () => {
     });
     // On a busy machine the caller may have done all the work before the other thread woke: then nothing was wrong.
     const untilTheOtherTakesPart = () => {
-      for (let attempt = 0; attempt < 1000; attempt++) convolve(sabotaged, geometry, x, filter, y);
+      for (let attempt = 0; attempt < 1000; attempt++) convolve(sabotaged, geometry, x, filter, y, 'direct');
     };
     expect(untilTheOtherTakesPart).toThrow(
       /^Kernel "convolution" failed in a compute thread: .*out of bounds/,

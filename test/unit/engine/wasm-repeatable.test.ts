@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Algorithm } from '../../../src/core/engine/wasm/conv-plan';
 import {
   convolve,
   convolveFilterGradient,
@@ -10,14 +11,21 @@ import { channelMoments } from '../../../src/core/engine/wasm/normalisation';
 import { convSizes } from '../../../src/core/engine/wasm/reference';
 import { geometryOf } from '../../../src/core/engine/wasm/self-test';
 
-const geometry = geometryOf(3, [11, 10, 9], [20, 33], [3, 3, 3], {
+const strided = geometryOf(3, [11, 10, 9], [20, 33], [3, 3, 3], {
   stride: [1, 2, 1],
   padding: [1, 1, 1],
   dilation: [1, 1, 1],
 });
 
+const tiled = geometryOf(3, [11, 10, 9], [20, 33], [3, 3, 3], {
+  stride: [1, 1, 1],
+  padding: [1, 1, 1],
+  dilation: [1, 1, 1],
+});
+
 /** Bits of y, dx, dfilter and of the statistics of x. */
-async function compute(compiled: WebAssembly.Module, threads: number): Promise<string> {
+async function compute(compiled: WebAssembly.Module, threads: number, algorithm: Algorithm): Promise<string> {
+  const geometry = algorithm === 'direct' ? strided : tiled;
   const machine = await Machine.open(compiled, threads, 4096);
   const { heap } = machine;
   const sizes = convSizes(geometry);
@@ -34,9 +42,9 @@ async function compute(compiled: WebAssembly.Module, threads: number): Promise<s
     sizes.x,
     sizes.filter,
   ].map(place);
-  convolve(machine, geometry, x, filter, y);
-  convolveInputGradient(machine, geometry, dy, filter, dx);
-  convolveFilterGradient(machine, geometry, x, dy, dfilter);
+  convolve(machine, geometry, x, filter, y, algorithm);
+  convolveInputGradient(machine, geometry, dy, filter, dx, algorithm);
+  convolveFilterGradient(machine, geometry, x, dy, dfilter, algorithm);
   const { mean, variance } = channelMoments(machine, { rows: sizes.x / 20, channels: 20 }, x);
   const bits = [
     heap.uint8(y, sizes.y * 4),
@@ -54,11 +62,14 @@ for (const module of MODULES) {
   const compiled = 'compiled' in result ? result.compiled : undefined;
   const skipped = 'reason' in result ? ` (skipped: ${result.reason})` : '';
   describe.skipIf(!compiled)(`${module.name}${skipped}`, () => {
-    it('repeats every bit, and does not change one with the number of threads', async () => {
-      const first = await compute(compiled!, 2);
-      expect(await compute(compiled!, 2)).toBe(first);
-      expect(await compute(compiled!, 1)).toBe(first);
-      expect(await compute(compiled!, 3)).toBe(first);
-    });
+    it.each(['direct', 'tiles-2', 'tiles-3', 'tiles-4'] as const)(
+      'repeats every bit, and does not change one with the number of threads: %s',
+      async (algorithm) => {
+        const first = await compute(compiled!, 2, algorithm);
+        expect(await compute(compiled!, 2, algorithm)).toBe(first);
+        expect(await compute(compiled!, 1, algorithm)).toBe(first);
+        expect(await compute(compiled!, 3, algorithm)).toBe(first);
+      },
+    );
   });
 }

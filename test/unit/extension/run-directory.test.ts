@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -207,6 +207,16 @@ describe('a run directory', () => {
     await writeRun(path, [started], { ...madeUpRecord(), schema: 2 as 1 });
     expect((await look(new FollowedRun(path, observer()))).fault).toMatch(
       /run\.json: field "schema" is not valid/,
+    );
+  });
+
+  it('whose log cannot be read is a row that says why', async () => {
+    const path = join(folder, 'run');
+    await writeRun(path, []);
+    await rm(join(path, 'events.jsonl'));
+    await mkdir(join(path, 'events.jsonl'));
+    expect((await look(new FollowedRun(path, observer()))).fault).toMatch(
+      /^events\.jsonl cannot be read: EISDIR/,
     );
   });
 

@@ -34,7 +34,7 @@ describe('the packaged extension', () => {
 
   it('holds what runs and nothing else', () => {
     const allowed =
-      /^(package(\.nls(\.[\w-]+)?)?\.json|readme\.md|changelog\.md|LICENSE\.txt|bin\/(fcd|runtime\.mjs)|media\/.+\.(svg|png|css|ttf|woff2?)|models\/.+\.(json|safetensors)|dist\/(extension|webview|cli|compute|engine)\/.+\.(c?js|css|wasm|ttf|woff2?))$/;
+      /^(package(\.nls(\.[\w-]+)?)?\.json|readme\.md|changelog\.md|LICENSE\.txt|bin\/(fcd|(runtime|node-package)\.mjs)|media\/.+\.(svg|png|css|md|ttf|woff2?)|models\/.+\.(json|safetensors)|dist\/(extension|webview|cli|compute|engine)\/.+\.(c?js|css|wasm|ttf|woff2?))$/;
     expect(files().filter((name) => !allowed.test(name))).toEqual([]);
   });
 

@@ -135,6 +135,16 @@ describe('opening', () => {
     ]);
   });
 
+  it('a mask brings the scan that it was drawn on', async () => {
+    const { root, put, flair, mask } = workspace();
+    expect(await planCase(mask, [root])).toMatchObject({
+      image: flair,
+      overlays: [{ kind: 'mask', path: mask }],
+    });
+    const alone = put('masks/sub-09_FLAIR_roi.nii');
+    expect(await planCase(alone, [root])).toMatchObject({ image: alone, overlays: [] });
+  });
+
   it('a map whose scan is gone shows the map, and says what is missing', async () => {
     const { root } = workspace();
     const map = await writeMap(join(root, 'runs/a/cams/sub-01.nii.gz'), '/nowhere/sub-01_FLAIR.nii');

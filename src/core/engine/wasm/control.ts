@@ -25,6 +25,9 @@ export const STOP = -1;
 /** The most bytes of a failure's message that are passed on. */
 export const MESSAGE_BYTES = 1024;
 
+/** Tables of the kernels' own constants begin here (build.mjs tells the compiler). */
+export const CONSTANTS_AT = 1 << 14;
+
 /** A voxel's worth of zeros: what padding reads. */
 export const ZEROS_AT = 1 << 16;
 

@@ -1,63 +1,21 @@
-import { InputError } from '../../errors';
-import type { ConvAttrs, Shape5, Triple } from '../ops/kernels';
-import { SINK_AT, VOXEL_BYTES, ZEROS_AT } from './control';
-import { gatherAxis } from './gather-axis';
+import type { ConvGeometry } from './conv-geometry';
+import { tileSizeOf, type Algorithm } from './conv-plan';
+import { multiplyGradientTaps, multiplyTaps } from './direct-convolution';
 import type { Machine } from './machine';
+import { multiplyGradientTiles, multiplyTiles } from './tiled-convolution';
 
-/** Positions per tile of the micro-kernels. */
-const TILE = 6;
-/** Table of addresses that a thread works through at a time: half of a first-level cache. */
-const TABLE_BYTES = 16_384;
-/** Beside the table and its width offsets, a thread keeps the positions of a tile and a partial panel's result. */
-const THREAD_BYTES = 640;
-/** Pieces of work per thread, so that a thread that was held up does not hold up the others. */
-const PIECES = 8;
-/** Positions of dy that are multiplied with every tap while they are in the cache. */
-const BLOCK_POSITIONS = 256;
-/** With so few input channels the taps along a row are taken as channels (a scan's modalities). */
-const FOLD_CHANNELS = 4;
-/** Work that is done before another thread has woken: so many floats to copy, multiply-adds to compute. */
-const ALONE = { floats: 65_536, products: 1_000_000 };
-
-/** A convolution's sizes. x is [batch, ...input, inChannels], y [batch, ...output, outChannels]. */
-export interface ConvGeometry extends ConvAttrs {
-  readonly batch: number;
-  readonly input: Triple;
-  readonly inChannels: number;
-  readonly output: Triple;
-  readonly outChannels: number;
-  readonly kernel: Triple;
-}
-
-const product = (sizes: readonly number[]) => sizes.reduce((a, b) => a * b, 1);
-
-/** Geometry from the shapes [N,D,H,W,Ci] and [kd,kh,kw,Ci,Co] and the output's shape. */
-export function convGeometry(
-  x: readonly number[],
-  filter: readonly number[],
-  y: Shape5,
-  attrs: ConvAttrs,
-): ConvGeometry {
-  const geometry: ConvGeometry = {
-    batch: x[0],
-    input: [x[1], x[2], x[3]],
-    inChannels: filter[3],
-    output: [y[1], y[2], y[3]],
-    outChannels: filter[4],
-    kernel: [filter[0], filter[1], filter[2]],
-    stride: attrs.stride,
-    padding: attrs.padding,
-    dilation: attrs.dilation,
-  };
-  checkLimits(geometry);
-  return geometry;
-}
-
-/** y = x convolved with filter; all are addresses, NDHWC and DHWIO. */
-export function convolve(machine: Machine, g: ConvGeometry, x: number, filter: number, y: number): void {
-  if (algorithmFor('y', g) === 'folded')
-    withPaddedRows(machine, g, x, (padded) => gather(machine, 'y', fold(g), padded, filter, y));
-  else gather(machine, 'y', g, x, filter, y);
+/** y = x convolved with filter; all are addresses, NDHWC and DHWIO. The machine's plan chooses how, unless it is said. */
+export function convolve(
+  machine: Machine,
+  g: ConvGeometry,
+  x: number,
+  filter: number,
+  y: number,
+  algorithm?: Algorithm,
+): void {
+  const run = (how: Algorithm) => gatherBy(how, machine, 'y', g, x, filter, y);
+  if (algorithm) run(algorithm);
+  else machine.plan.run('y', g, run);
 }
 
 /** dx from dy. */
@@ -67,8 +25,11 @@ export function convolveInputGradient(
   dy: number,
   filter: number,
   dx: number,
+  algorithm?: Algorithm,
 ): void {
-  gather(machine, 'dx', g, dy, filter, dx);
+  const run = (how: Algorithm) => gatherBy(how, machine, 'dx', g, dy, filter, dx);
+  if (algorithm) run(algorithm);
+  else machine.plan.run('dx', g, run);
 }
 
 /** dfilter from x and dy. */
@@ -78,213 +39,27 @@ export function convolveFilterGradient(
   x: number,
   dy: number,
   dfilter: number,
+  algorithm?: Algorithm,
 ): void {
-  if (algorithmFor('dfilter', g) === 'folded')
-    withPaddedRows(machine, g, x, (padded) => outerProducts(machine, fold(g), padded, dy, dfilter));
-  else outerProducts(machine, g, x, dy, dfilter);
-}
-
-/** `direct`: tap by tap. `folded`: with the taps along a row as channels, for the few channels of a scan. */
-type Algorithm = 'direct' | 'folded';
-
-/** Which algorithm serves a shape and pass: the one place that chooses. */
-function algorithmFor(pass: 'y' | 'dx' | 'dfilter', g: ConvGeometry): Algorithm {
-  const foldable = g.inChannels <= FOLD_CHANNELS && g.kernel[2] > 1 && g.dilation[2] === 1;
-  return foldable && pass !== 'dx' ? 'folded' : 'direct';
-}
-
-/** A convolution whose taps read `run` floats, and voxels of x that are `voxel` floats apart. */
-interface Folded extends ConvGeometry {
-  readonly run?: number;
-}
-
-/**
- * The same convolution over rows that bring their padding along: neighbouring voxels' channels lie one after the other,
- * so the kW taps of a row are one tap of kW x Ci floats.
- */
-function fold(g: ConvGeometry): Folded {
-  const [d, h, w] = g.input;
-  return {
-    ...g,
-    input: [d, h, w + 2 * g.padding[2]],
-    padding: [g.padding[0], g.padding[1], 0],
-    kernel: [g.kernel[0], g.kernel[1], 1],
-    run: g.kernel[2] * g.inChannels,
+  const run = (how: Algorithm) => {
+    const size = tileSizeOf(how);
+    if (size) multiplyGradientTiles(machine, g, size, x, dy, dfilter);
+    else multiplyGradientTaps(machine, g, how === 'folded', x, dy, dfilter);
   };
+  if (algorithm) run(algorithm);
+  else machine.plan.run('dfilter', g, run);
 }
 
-function withPaddedRows(machine: Machine, g: ConvGeometry, x: number, use: (padded: number) => void): void {
-  const rows = g.batch * g.input[0] * g.input[1];
-  const rowBytes = g.input[2] * g.inChannels * 4;
-  const padBytes = g.padding[2] * g.inChannels * 4;
-  machine.heap.withScratch([rows * (rowBytes + 2 * padBytes)], (padded) => {
-    machine.pool.run('padRows', [x, padded, rows, rowBytes, padBytes], (rows * rowBytes) / 4 <= ALONE.floats);
-    use(padded);
-  });
-}
-
-/** y from x, or dx from dy: every result gathers what its taps read. */
-function gather(
+function gatherBy(
+  how: Algorithm,
   machine: Machine,
   pass: 'y' | 'dx',
-  g: Folded,
+  g: ConvGeometry,
   source: number,
   filter: number,
   result: number,
 ): void {
-  const { heap, pool, panel } = machine;
-  const forward = pass === 'y';
-  const sourceGrid = forward ? g.input : g.output;
-  const grid = forward ? g.output : g.input;
-  const voxel = forward ? g.inChannels : g.outChannels;
-  const rows = g.run ?? g.inChannels;
-  const k = forward ? rows : g.outChannels;
-  const channels = forward ? g.outChannels : rows;
-  const taps = product(g.kernel);
-  const panels = Math.ceil(channels / panel);
-
-  const axes = gatherAxes(pass, g, sourceGrid, voxel);
-  const mostTaps = axes.reduce((product, axis) => product * axis[1], 1);
-  const tileBytes = 32 * (1 + mostTaps);
-  const classes = axes.reduce((product, axis) => product * axis[0], 1);
-  const largest = axes.reduce((product, axis, a) => product * Math.ceil(grid[a] / axis[0]), g.batch);
-  const tiles = Math.ceil(largest / TILE);
-  const tilesPerChunk = Math.max(1, Math.min(16, tiles, Math.floor(TABLE_BYTES / tileBytes)));
-  const chunks = Math.ceil(tiles / tilesPerChunk);
-  let groups = 1;
-  while (chunks * classes * groups < PIECES * pool.threads && groups < panels) groups *= 2;
-  groups = Math.min(groups, panels);
-  const scratchBytes = tilesPerChunk * tileBytes + THREAD_BYTES + 32 * axes[2][1];
-
-  const floats = taps * rows * g.outChannels;
-  const alone = g.batch * product(g.output) * floats <= ALONE.products;
-  const axisBytes = axes.map((axis) => axis.byteLength);
-  heap.withScratch(
-    [panels * panel * taps * k * 4, scratchBytes * pool.threads, ...axisBytes],
-    (packed, scratch, ...axisAt) => {
-      pool.run(forward ? 'packFilter' : 'packFilterTransposed', [filter, packed, taps, rows, g.outChannels]);
-      axes.forEach((axis, a) => heap.int32(axisAt[a], axis.length).set(axis));
-      pool.run(
-        'convolution',
-        [
-          source,
-          packed,
-          result,
-          ZEROS_AT,
-          SINK_AT,
-          scratch,
-          scratchBytes,
-          g.batch,
-          product(sourceGrid) * voxel * 4,
-          ...grid,
-          channels,
-          k,
-          taps,
-          ...axisAt,
-          tilesPerChunk,
-          groups,
-        ],
-        alone,
-      );
-    },
-  );
-}
-
-const axisCache = new Map<string, readonly Int32Array[]>();
-const AXIS_CACHE_SIZE = 256;
-
-/** The tables of the three axes; a network asks for the same few dozen over and over. */
-function gatherAxes(
-  pass: 'y' | 'dx',
-  g: ConvGeometry,
-  sourceGrid: Triple,
-  voxel: number,
-): readonly Int32Array[] {
-  const key = JSON.stringify([pass, g.input, g.output, g.kernel, g.stride, g.padding, g.dilation, voxel]);
-  let axes = axisCache.get(key);
-  if (!axes) {
-    const line = voxel * 4;
-    const bytes = [sourceGrid[1] * sourceGrid[2] * line, sourceGrid[2] * line, line];
-    const tapSteps = [g.kernel[1] * g.kernel[2], g.kernel[2], 1];
-    axes = [0, 1, 2].map((a) =>
-      gatherAxis(
-        {
-          input: g.input[a],
-          output: g.output[a],
-          kernel: g.kernel[a],
-          stride: g.stride[a],
-          padding: g.padding[a],
-          dilation: g.dilation[a],
-        },
-        pass,
-        bytes[a],
-        tapSteps[a],
-      ),
-    );
-    if (axisCache.size >= AXIS_CACHE_SIZE) axisCache.clear();
-    axisCache.set(key, axes);
-  }
-  return axes;
-}
-
-function outerProducts(machine: Machine, g: Folded, x: number, dy: number, dfilter: number): void {
-  const { heap, pool } = machine;
-  const rows = g.run ?? g.inChannels;
-  const taps = product(g.kernel);
-  // Seven rows of eight lanes fit a stem's seven taps exactly; six rows of a panel are faster where both fit.
-  const tileRows = rows % 7 === 0 && rows <= 28 ? 7 : 6;
-  const width = tileRows === 7 ? 8 : machine.panel;
-  const rowTiles = Math.ceil(rows / tileRows);
-  const tilesBytes = taps * rowTiles * Math.ceil(g.outChannels / width) * tileRows * width * 4;
-  const rowsPerBlock = Math.max(1, Math.floor(BLOCK_POSITIONS / g.output[2]));
-  const scratchBytes = rowsPerBlock * 12 + 64;
-  const floats = taps * rows * g.outChannels;
-  const alone = g.batch * product(g.output) * floats <= ALONE.products;
-  heap.withScratch([tilesBytes, scratchBytes * pool.threads], (tiles, scratch) => {
-    pool.run(
-      'filterGradient',
-      [
-        x,
-        dy,
-        tiles,
-        scratch,
-        scratchBytes,
-        g.batch,
-        ...g.input,
-        g.inChannels * 4,
-        rows,
-        ...g.output,
-        g.outChannels,
-        ...g.kernel,
-        ...g.stride,
-        ...g.padding,
-        ...g.dilation,
-        tileRows,
-        rowsPerBlock,
-        Math.min(taps * rowTiles, alone || pool.threads === 1 ? 1 : 4 * pool.threads),
-      ],
-      alone,
-    );
-    pool.run(
-      'unpackFilterGradient',
-      [tiles, dfilter, taps, rows, g.outChannels, tileRows],
-      floats <= ALONE.floats,
-    );
-  });
-}
-
-function checkLimits(g: ConvGeometry): void {
-  const channels = Math.max(g.inChannels, g.outChannels);
-  if (channels * 4 > VOXEL_BYTES)
-    throw new InputError(
-      `A convolution has ${channels} channels; this engine takes at most ${VOXEL_BYTES / 4}.`,
-    );
-  for (const [grid, c] of [
-    [g.input, g.inChannels],
-    [g.output, g.outChannels],
-  ] as const)
-    if (product(grid) * c * 4 >= 2 ** 31)
-      throw new InputError(
-        `A sample of ${grid.join(' x ')} voxels and ${c} channels is larger than 2 GiB; use a smaller grid or a narrower network.`,
-      );
+  const size = tileSizeOf(how);
+  if (size) multiplyTiles(machine, pass, g, size, source, filter, result);
+  else multiplyTaps(machine, pass, g, how === 'folded', source, filter, result);
 }

@@ -3,8 +3,9 @@ import { KERNELS, convOutputShape, type ConvAttrs, type Shape5, type Triple } fr
 import type { AdamAttrs, SgdAttrs } from '../ops/optimiser-step';
 import type { Taps3 } from '../ops/taps';
 import { BACKEND_NAME, type WasmBackend } from './backend';
+import { convGeometry } from './conv-geometry';
+import { convolve, convolveFilterGradient, convolveInputGradient } from './convolution';
 import type { Implementation, Inputs } from './implementation';
-import { convGeometry, convolve, convolveFilterGradient, convolveInputGradient } from './convolution';
 import { registerCpuKernels, runOnCpu } from './cpu-kernels';
 import { adamStep, elementwise, sgdStep } from './elementwise';
 import { normKernels } from './norm-kernels';

@@ -1,3 +1,4 @@
+import { ConvPlan } from './conv-plan';
 import { Heap } from './heap';
 import { panelWidth } from './instance';
 import { Pool } from './pool';
@@ -13,6 +14,8 @@ export class Machine {
     readonly pool: Pool,
     /** Output channels per panel of packed weights. */
     readonly panel: number,
+    /** Chooses the convolutions' algorithms. */
+    readonly plan: ConvPlan,
   ) {}
 
   /** @param maximumPages of 64 KiB: memory's upper bound (for tests and trials; address space is reserved for it) */
@@ -20,6 +23,7 @@ export class Machine {
     module: WebAssembly.Module,
     threads: number,
     maximumPages = ADDRESS_SPACE_PAGES,
+    plan = new ConvPlan(),
   ): Promise<Machine> {
     const memory = new WebAssembly.Memory({
       initial: Math.min(FIRST_PAGES, maximumPages),
@@ -27,7 +31,7 @@ export class Machine {
       shared: true,
     });
     const pool = await Pool.open(memory, module, threads);
-    return new Machine(new Heap(memory, maximumPages), pool, panelWidth(module, memory));
+    return new Machine(new Heap(memory, maximumPages), pool, panelWidth(module, memory), plan);
   }
 
   get threads(): number {

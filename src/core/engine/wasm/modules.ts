@@ -44,6 +44,12 @@ export function compileModule(module: KernelModule): { compiled: WebAssembly.Mod
   }
 }
 
+/** Hash of the kernels' sources and compiler: what was timed with other kernels does not count. */
+export function kernelBuild(): string {
+  const stamp = join(engineFolder(), 'modules.sha256');
+  return existsSync(stamp) ? readFileSync(stamp, 'utf8').trim() : 'unknown';
+}
+
 /** Where the built kernels are: next to the program in dist/, or in dist/ of the checkout when run from source. */
 export function engineFolder(): string {
   for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {

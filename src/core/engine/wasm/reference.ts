@@ -1,4 +1,4 @@
-import type { ConvGeometry } from './convolution';
+import type { ConvGeometry } from './conv-geometry';
 
 type Numbers = ArrayLike<number>;
 

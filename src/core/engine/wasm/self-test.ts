@@ -1,6 +1,8 @@
 import { Random } from '../../random';
 import { outputSize, type ConvAttrs, type Triple } from '../ops/kernels';
-import { convolve, convolveFilterGradient, convolveInputGradient, type ConvGeometry } from './convolution';
+import type { ConvGeometry } from './conv-geometry';
+import type { Algorithm } from './conv-plan';
+import { convolve, convolveFilterGradient, convolveInputGradient } from './convolution';
 import type { Machine } from './machine';
 import { applyAffine, channelMoments } from './normalisation';
 import { convReference, convSizes, relativeError } from './reference';
@@ -70,7 +72,12 @@ export function selfTest(machine: Machine): SelfTest {
 }
 
 /** Relative errors of y, dx and dfilter of one convolution on random numbers. */
-export function convErrors(machine: Machine, g: ConvGeometry, seed = 1): [string, number][] {
+export function convErrors(
+  machine: Machine,
+  g: ConvGeometry,
+  seed = 1,
+  algorithm?: Algorithm,
+): [string, number][] {
   const { heap } = machine;
   const sizes = convSizes(g);
   const random = Random.seeded(seed);
@@ -87,9 +94,9 @@ export function convErrors(machine: Machine, g: ConvGeometry, seed = 1): [string
       heap.float32(yAt, sizes.y).fill(NaN);
       heap.float32(dxAt, sizes.x).fill(NaN);
       heap.float32(dfilterAt, sizes.filter).fill(NaN);
-      convolve(machine, g, xAt, filterAt, yAt);
-      convolveInputGradient(machine, g, dyAt, filterAt, dxAt);
-      convolveFilterGradient(machine, g, xAt, dyAt, dfilterAt);
+      convolve(machine, g, xAt, filterAt, yAt, algorithm);
+      convolveInputGradient(machine, g, dyAt, filterAt, dxAt, algorithm);
+      convolveFilterGradient(machine, g, xAt, dyAt, dfilterAt, algorithm);
       return [
         ['a convolution', relativeError(heap.float32(yAt, sizes.y), convReference.y(g, x, filter))],
         [

@@ -299,7 +299,8 @@ export function packFilterTransposed(thread: i32, threads: i32, at: usize): void
   }
 }
 
-function transpose4x4(from: usize, fromPitch: usize, to: usize, toPitch: usize): void {
+/** Four rows of four floats -> four columns. */
+export function transpose4x4(from: usize, fromPitch: usize, to: usize, toPitch: usize): void {
   const r0 = v128.load(from);
   const r1 = v128.load(from + fromPitch);
   const r2 = v128.load(from + 2 * fromPitch);

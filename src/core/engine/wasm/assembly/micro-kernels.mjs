@@ -21,6 +21,7 @@ export function microKernels({ panel, relaxed }) {
     'export const ROWS: i32 = 6;',
     multiplyAdd(relaxed),
     gatherGemm(6, panel / 4),
+    panelGemm(6, panel / 4),
     outerProduct('outerProduct6', 6, panel / 4),
     outerProduct('outerProduct7', 7, 2),
   ].join('\n');
@@ -52,27 +53,24 @@ ${each(vectors, (j) => `        c${i}_${j} = multiplyAdd(s${i}, b${j}, c${i}_${j
 /** Products that are summed in registers before the sum goes to memory: shorter chains of additions round less. */
 const CHAIN = 256;
 
-/** Adds the tile to the result, both halves of a pair before either is stored. */
-const addToResult = (rows, vectors) =>
-  each(
-    rows,
-    (i) => `      const y${i} = <usize>load<u32>(table, ${4 * i}) + column;
-${range(vectors / 2)
-  .map(
-    (p) => `      const t${i}_${2 * p} = f32x4.add(v128.load(y${i}, ${32 * p}), c${i}_${2 * p});
+/** Adds the tile to the rows at y0 ..., both halves of a pair before either is stored. */
+const addTile = (rows, vectors) =>
+  each(rows, (i) =>
+    range(vectors / 2)
+      .map(
+        (p) => `      const t${i}_${2 * p} = f32x4.add(v128.load(y${i}, ${32 * p}), c${i}_${2 * p});
       const t${i}_${2 * p + 1} = f32x4.add(v128.load(y${i}, ${32 * p + 16}), c${i}_${2 * p + 1});
       v128.store(y${i}, t${i}_${2 * p}, ${32 * p});
       v128.store(y${i}, t${i}_${2 * p + 1}, ${32 * p + 16});`,
-  )
-  .join('\n')}`,
+      )
+      .join('\n'),
   );
 
-const storeResult = (rows, vectors) =>
-  each(
-    rows,
-    (i) => `      const y${i} = <usize>load<u32>(table, ${4 * i}) + column;
-${each(vectors, (j) => `      v128.store(y${i}, c${i}_${j}, ${16 * j});`)}`,
-  );
+const storeTile = (rows, vectors) =>
+  each(rows, (i) => each(vectors, (j) => `      v128.store(y${i}, c${i}_${j}, ${16 * j});`));
+
+/** The rows' addresses from a tile's head. */
+const rowsFromHead = (rows) => each(rows, (i) => `      const y${i} = <usize>load<u32>(table, ${4 * i}) + column;`);
 
 function gatherGemm(rows, vectors) {
   return `
@@ -101,13 +99,50 @@ ${each(rows, (i) => `          a${i} += 4;`)}
         } while (b != bEnd);
       }
       if (first) {
-${storeResult(rows, vectors)}
+${rowsFromHead(rows)}
+${storeTile(rows, vectors)}
         first = false;
       } else {
-${addToResult(rows, vectors)}
+${rowsFromHead(rows)}
+${addTile(rows, vectors)}
       }
     } while (tap < end);
     table += pitch;
+  }
+}`;
+}
+
+function panelGemm(rows, vectors) {
+  const results = each(rows, (i) => `      const y${i} = ${i === 0 ? 'result' : `y${i - 1} + resultPitch`};`);
+  return `
+/**
+ * result[row][lane] = sum over k of a[row][k] * panel[k][lane], for \`tiles\` tiles of ${rows} rows that follow each other
+ * in a and in the result; their rows are \`aPitch\` and \`resultPitch\` bytes apart.
+ */
+export function panelGemm(tiles: i32, a: usize, aPitch: usize, k: i32, panel: usize, result: usize, resultPitch: usize): void {
+  const panelEnd = panel + <usize>k * ${vectors * 16};
+  for (let t = 0; t < tiles; t++) {
+    let b = panel;
+    let first = true;
+${each(rows, (i) => `    let a${i} = ${i === 0 ? 'a' : `a${i - 1} + aPitch`};`)}
+${results}
+    do {
+${accumulators(rows, vectors)}
+      const rest = panelEnd - b;
+      const bEnd = b + (rest > ${CHAIN * vectors * 16} ? ${CHAIN * vectors * 16} : rest);
+      do {${step(rows, vectors, (i) => `a${i}`)}
+${each(rows, (i) => `        a${i} += 4;`)}
+        b += ${vectors * 16};
+      } while (b != bEnd);
+      if (first) {
+${storeTile(rows, vectors)}
+        first = false;
+      } else {
+${addTile(rows, vectors)}
+      }
+    } while (b != panelEnd);
+    a += ${rows} * aPitch;
+    result += ${rows} * resultPitch;
   }
 }`;
 }

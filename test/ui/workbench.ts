@@ -57,13 +57,13 @@ export class Workbench {
   }
 
   /**
-   * Answers a list by typing until only the wanted row is left, then Enter; a click can be caught by the explanation
-   * that hovers beside a row.
+   * Answers a list by typing until the wanted row is the one that Enter takes. Rows outside of the view do not exist in
+   * the window, and a click can be caught by the explanation that hovers beside a row.
    */
   async choose(text: string): Promise<void> {
     const input = this.page.locator('.quick-input-widget input.input');
-    const row = this.choice(text).first();
-    await row.waitFor({ timeout: 30_000 });
+    await input.waitFor({ state: 'visible' });
+    await this.page.locator('.quick-input-list .monaco-list-row').first().waitFor({ timeout: 30_000 });
     await input.fill(text);
     await this.page
       .locator('.quick-input-list .monaco-list-row.focused', { hasText: text })
@@ -116,8 +116,15 @@ export class Workbench {
     return this.page.locator('.tree-explorer-viewlet-tree-view .monaco-list-row', { hasText: text });
   }
 
-  async closeAll(): Promise<void> {
-    await this.runCommand('View: Close All Editors');
+  /** A row of a tree view, scrolled to: rows outside of the view do not exist in the window. */
+  async scrolledTo(above: string | RegExp, text: string | RegExp): Promise<Locator> {
+    const start = this.treeRow(above).first();
+    await start.waitFor({ timeout: 60_000 });
+    await start.hover();
+    const row = this.treeRow(text).first();
+    for (let turn = 0; turn < 40 && !(await appears(row, 250)); turn++) await this.page.mouse.wheel(0, 60);
+    await row.waitFor({ timeout: 1000 });
+    return row;
   }
 
   async dismissNotifications(): Promise<void> {

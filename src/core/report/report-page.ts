@@ -38,7 +38,7 @@ export function reportPage(
 <header>
 <p class="brand">FCD Lens</p>
 <h1>${escape(results.title)}</h1>
-<p>${escape(results.network)}, ${escape(results.modality)}, ${results.folds > 1 ? `${results.folds}-fold cross-validation` : 'one fit'} over ${results.cohort.patients} patients and ${results.cohort.controls} controls (${results.cohort.sources} heads).</p>
+<p>${escape(results.network)}, ${escape(results.modality)}, ${scope(results)} ${counted(results.cohort.patients, 'patient')} and ${counted(results.cohort.controls, 'control')} (${counted(results.cohort.sources, 'head')}).</p>
 <p class="warning">For research, not for diagnosis.</p>
 </header>
 <main>
@@ -73,6 +73,17 @@ ${provenance(results)}
 </body>
 </html>
 `;
+}
+
+/** What the figures are over: all folds, or the one that a single run held out. */
+function scope({ folds, curves }: Results): string {
+  if (folds === 1) return 'one fit over';
+  if (curves.length > 1) return `${folds}-fold cross-validation over`;
+  return `fold ${curves[0].fold + 1} of ${folds}, held-out:`;
+}
+
+function counted(n: number, thing: string): string {
+  return `${n} ${thing}${n === 1 ? '' : 's'}`;
 }
 
 function headline(results: Results): string {

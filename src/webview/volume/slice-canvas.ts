@@ -91,6 +91,8 @@ export class SliceCanvas {
       isOrientationTextVisible: false, // drawLabels draws them, where the crosshair does not strike them out
       multiplanarShowRender: SHOW_RENDER.ALWAYS,
       multiplanarPadPixels: 4,
+      // A map covers the air as well: at full strength the render would be a box of heat with the head inside.
+      renderOverlayBlend: 0.15,
       sliceType: SLICE_TYPE.MULTIPLANAR,
       dragAndDropEnabled: false,
       viewModeHotKey: '',

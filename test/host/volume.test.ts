@@ -14,7 +14,12 @@ const VIEWS = ['axial', 'coronal', 'sagittal'] as const;
 
 afterEach(closeAll);
 
+/** Slices as large as the window gives: where a terminal takes half of it, a pixel covers more than a voxel. */
+const closePanel = () => vscode.commands.executeCommand('workbench.action.closePanel');
+
 describe('opening a scan', () => {
+  before(closePanel);
+
   it('shows it in the volume editor, in three planes and in 3D', async () => {
     const { t1w } = workspace().scan;
     const panel = await openVolume(t1w);
@@ -99,6 +104,8 @@ describe('opening a scan', () => {
 });
 
 describe('overlays', () => {
+  before(closePanel);
+
   it('finds the lesion mask beside the scan, and draws it only while it is on', async () => {
     const { flair, mask } = workspace().scan;
     const lesion = readNifti(readFileSync(mask));

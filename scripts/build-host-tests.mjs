@@ -25,7 +25,11 @@ await build({
 await build({
   ...common,
   format: 'esm',
-  entryPoints: [join(ROOT, 'test/host/launch.ts'), join(ROOT, 'test/vscode/headless-code.ts')],
+  entryPoints: [
+    join(ROOT, 'test/host/launch.ts'),
+    join(ROOT, 'test/vscode/headless-code.ts'),
+    join(ROOT, 'test/vscode/make-workspace.ts'),
+  ],
   outbase: join(ROOT, 'test'),
   entryNames: '[name]',
   outdir: out,

@@ -85,7 +85,10 @@ describe('the Cohort view', () => {
     for (const line of predicted) {
       const [participant] = line.split(',');
       const item = items.find(({ label }) => label === participant);
-      ok(/0\.\d\d|%/.test(String(item?.description)), `${participant}: ${String(item?.description)}`);
+      ok(
+        /p\(fcd\) [01]\.\d\d/.test(String(item?.description)),
+        `${participant}: ${String(item?.description)}`,
+      );
     }
 
     const patient = items.find(({ description }) => String(description).includes('fcd'));

@@ -9,8 +9,7 @@ import { parseArgs } from 'node:util';
 import { runTests } from '@vscode/test-electron';
 import { setUpServer } from '../../scripts/vscode-server.mjs';
 import { RESULTS, ROOT, locateEditor } from '../vscode/locate.mjs';
-import { makeWorkspace } from '../vscode/make-workspace';
-import { TINY_TRAINING, rememberWorkspace } from '../vscode/workspace';
+import { TINY_WORKSPACE, makeWorkspace } from '../vscode/make-workspace';
 import type { HostResults } from './index';
 
 /** A window each: which suites, and whether its folder is trusted. */
@@ -67,16 +66,7 @@ async function openWindow(name: string, suites: string, trusted: boolean): Promi
   const workspace = join(scratch, 'workspace');
   mkdirSync(folder, { recursive: true });
   mkdirSync(workspace);
-  if (suites !== 'none')
-    rememberWorkspace(
-      makeWorkspace(workspace, {
-        subjects: 8,
-        size: 32,
-        epochs: 2,
-        difficulty: 0.5,
-        training: TINY_TRAINING,
-      }),
-    );
+  if (suites !== 'none') makeWorkspace(workspace, TINY_WORKSPACE);
   mkdirSync(join(ROOT, 'dist/host-tests/none'), { recursive: true });
   let problem: unknown;
   try {

@@ -10,6 +10,7 @@ import {
   brokenManifest,
   cornerVolume,
   fourDVolume,
+  rememberWorkspace,
   type Workspace,
 } from './workspace';
 
@@ -23,6 +24,15 @@ export interface WorkspaceOptions {
   /** Network and grid, as options of `fcd train`. */
   readonly training: readonly string[];
 }
+
+/** The folder of the suites inside the editor. */
+export const TINY_WORKSPACE: WorkspaceOptions = {
+  subjects: 8,
+  size: 32,
+  epochs: 2,
+  difficulty: 0.5,
+  training: TINY_TRAINING,
+};
 
 /**
  * Fills a folder. Takes seconds: the cohort and the run are made by the command line, as a person would.
@@ -50,7 +60,7 @@ export function makeWorkspace(folder: string, options: WorkspaceOptions): Worksp
     join(folder, 'train.py'),
     'from torchvision.models.video import r3d_18\n\nmodel = r3d_18(num_classes=2)\n',
   );
-  return {
+  const workspace: Workspace = {
     folder,
     cohort,
     run,
@@ -59,6 +69,8 @@ export function makeWorkspace(folder: string, options: WorkspaceOptions): Worksp
     fourD: named('four-volumes.nii.gz'),
     cutOff: named('cut-off.nii.gz'),
   };
+  rememberWorkspace(workspace);
+  return workspace;
 }
 
 /** Tasks as a person writes them down. `long` runs for some seconds: long enough to be stopped. */

@@ -4,16 +4,23 @@ import type {
   ComputeMethod,
   ComputeParams,
   ComputeResult,
+  ComputeSettings,
   EngineReportMessage,
 } from '../../protocol/compute';
 import type { Log } from '../log';
 import type { NodeRuntimes } from '../runtime/node-runtimes';
 import { ComputeError, type Activity, type Compute, type RequestOptions } from './compute';
-import { ComputeSupervisor } from './supervisor';
+import type { ComputeSupervisor } from './supervisor';
 
-/** The compute process of this window. Starts nothing before the first request, and nothing in an untrusted workspace. */
+/**
+ * The compute process of this window. Starts nothing before the first request, and nothing in an untrusted workspace;
+ * what speaks to the process (JSON-RPC, a third of the extension's code) is not even loaded before.
+ */
 export class ComputeClient implements Compute, vscode.Disposable {
-  private readonly supervisor: ComputeSupervisor;
+  private supervisor?: ComputeSupervisor;
+  private loading?: Promise<ComputeSupervisor>;
+  private settings: Partial<ComputeSettings> = {};
+  private disposed = false;
   private readonly activities = new vscode.EventEmitter<Activity>();
   private readonly configuration: vscode.Disposable;
   private readonly engines = new vscode.EventEmitter<EngineReportMessage>();
@@ -21,37 +28,34 @@ export class ComputeClient implements Compute, vscode.Disposable {
   readonly onEngine = this.engines.event;
 
   /** @param extensionRoot folder of the extension, which holds dist/compute/main.js */
-  constructor(extensionRoot: string, runtimes: NodeRuntimes, log: Log) {
-    this.supervisor = new ComputeSupervisor({
-      main: join(extensionRoot, 'dist', 'compute', 'main.js'),
-      runtime: () => runtimes.runtimeFor(),
-      log,
-    });
+  constructor(
+    private readonly extensionRoot: string,
+    private readonly runtimes: NodeRuntimes,
+    private readonly log: Log,
+  ) {
     this.readSettings();
     this.configuration = vscode.workspace.onDidChangeConfiguration((change) => {
       if (change.affectsConfiguration('fcd.engine') || change.affectsConfiguration('fcd.threads'))
         this.readSettings();
-      if (change.affectsConfiguration('fcd.node.path')) this.supervisor.renew('on another Node.js');
+      if (change.affectsConfiguration('fcd.node.path')) this.supervisor?.renew('on another Node.js');
     });
-    this.supervisor.onActivity((activity) => this.activities.fire(activity));
-    this.supervisor.onEngine((engine) => this.engines.fire(engine));
   }
 
   get activity(): Activity {
-    return this.supervisor.activity;
+    return this.supervisor?.activity ?? { kind: 'stopped' };
   }
 
   get engine(): EngineReportMessage | undefined {
-    return this.supervisor.engine;
+    return this.supervisor?.engine;
   }
 
   /** The process's id, where there is one. */
   get pid(): number | undefined {
-    return this.supervisor.pid;
+    return this.supervisor?.pid;
   }
 
   setBackground(background: boolean): void {
-    this.supervisor.change({ background });
+    this.change({ background });
   }
 
   async request<M extends ComputeMethod>(
@@ -68,7 +72,8 @@ export class ComputeClient implements Compute, vscode.Disposable {
     if (token?.isCancellationRequested) stop.abort();
     const subscription = token?.onCancellationRequested(() => stop.abort());
     try {
-      return await this.supervisor.request(method, params, { signal: stop.signal, onProgress, timeoutMs });
+      const supervisor = await this.load();
+      return await supervisor.request(method, params, { signal: stop.signal, onProgress, timeoutMs });
     } catch (error) {
       if (error instanceof ComputeError && error.kind === 'cancelled') throw new vscode.CancellationError();
       throw error;
@@ -78,15 +83,38 @@ export class ComputeClient implements Compute, vscode.Disposable {
   }
 
   dispose(): void {
+    this.disposed = true;
     this.configuration.dispose();
-    this.supervisor.dispose();
+    this.supervisor?.dispose();
     this.activities.dispose();
     this.engines.dispose();
   }
 
+  private load(): Promise<ComputeSupervisor> {
+    this.loading ??= import('./supervisor').then((module) => {
+      const supervisor = new module.ComputeSupervisor({
+        main: join(this.extensionRoot, 'dist', 'compute', 'main.js'),
+        runtime: () => this.runtimes.runtimeFor(),
+        log: this.log,
+      });
+      supervisor.change(this.settings);
+      supervisor.onActivity((activity) => this.activities.fire(activity));
+      supervisor.onEngine((engine) => this.engines.fire(engine));
+      if (this.disposed) supervisor.dispose();
+      this.supervisor = supervisor;
+      return supervisor;
+    });
+    return this.loading;
+  }
+
+  private change(part: Partial<ComputeSettings>): void {
+    this.settings = { ...this.settings, ...part };
+    this.supervisor?.change(part);
+  }
+
   private readSettings(): void {
     const settings = vscode.workspace.getConfiguration('fcd');
-    this.supervisor.change({
+    this.change({
       engine: settings.get<string>('engine', 'auto'),
       threads: settings.get<number>('threads', 0),
     });

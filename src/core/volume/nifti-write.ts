@@ -44,7 +44,7 @@ const compress = promisify(gzip);
 
 /**
  * Writes a NIfTI-1 file, gzipped where the path ends in .gz, whole or not at all. The affine is the sform; where it is
- * a rotation with voxel sizes it is the qform too, else the qform is left unset. Values are stored as they are, without
+ * a rotation with voxel sizes, and one that a qform can say, it is the qform too, else the qform is left unset. Values are stored as they are, without
  * slope. Throws an InputError for a path of another kind, a singular affine and values that `dtype` cannot hold.
  */
 export async function writeNifti(
@@ -144,7 +144,8 @@ function writeHeader(
 
 /**
  * The affine's axes as a rotation, for the qform: (b, c, d) of the unit quaternion (a >= 0) and qfac, -1 where the
- * third axis has to be turned round to make the axes right-handed. Undefined for sheared axes.
+ * third axis has to be turned round to make the axes right-handed. Undefined for sheared axes, and for the few rotations
+ * that a quaternion in single precision cannot say.
  */
 function rotationOf(affine: Affine): { quaternion: readonly number[]; qfac: 1 | -1 } | undefined {
   const sizes = voxelSizes(affine);
@@ -169,5 +170,18 @@ function rotationOf(affine: Affine): { quaternion: readonly number[]; qfac: 1 | 
   ];
   const largest = squares.indexOf(Math.max(...squares));
   const [a, ...bcd] = products[largest].map((product) => product / (2 * Math.sqrt(squares[largest])));
+  if (Math.abs(Math.abs(a) - scalarRead(bcd)) > MOST_SCALAR_ERROR) return undefined;
   return { quaternion: bcd.map((q) => (a < 0 ? -q : q)), qfac };
 }
+
+/**
+ * The quaternion's a, which a file does not hold: readers make it from b, c and d in single precision, and take what is
+ * below 1e-7 for a half turn (nifti1_io, nifti_quatern_to_mat44). Close to a half turn, that is not the rotation.
+ */
+function scalarRead(bcd: readonly number[]): number {
+  const square = 1 - bcd.reduce((sum, q) => sum + Math.fround(q) ** 2, 0);
+  return square < 1e-7 ? 0 : Math.sqrt(square);
+}
+
+/** Radians, halved, by which a qform may turn away from the sform: a thousandth of a millimetre at the head's rim. */
+const MOST_SCALAR_ERROR = 5e-6;

@@ -7,6 +7,7 @@ import { cohortNull, maskVoxels, scoreRow, type ScoreRow } from '../explain/null
 import { describeSpec } from '../model/spec';
 import { clusterInterval } from '../stats/cluster';
 import { mean } from '../stats/describe';
+import { describeFineTuning, NO_FINE_TUNING } from '../train/fine-tuning';
 import { classificationMetrics } from '../train/metrics';
 import { voxelSizes } from '../volume/affine';
 import { resample } from '../volume/resample';
@@ -254,11 +255,12 @@ function curveOf(fold: number, events: readonly RunEvent[]): Results['curves'][n
 function describeTraining(record: RunRecord): string {
   const { training } = planOf(record, 'run.json');
   const { optimiser, epochs, batchSize, patience } = training;
+  const tuning = describeFineTuning(training.fineTuning ?? NO_FINE_TUNING, epochs);
   const stopping =
     patience > 0
       ? `early stopping after ${patience} epochs without a better validation loss`
       : 'no early stopping';
-  return `${epochs} epochs, batches of ${batchSize}${training.twinBatches ? ' (twins together)' : ''}, ${optimiser.kind} at ${optimiser.learningRate}, ${training.schedule.kind} schedule, ${stopping}, init ${describeInit(record.init)}`;
+  return `${epochs} epochs, batches of ${batchSize}${training.twinBatches ? ' (twins together)' : ''}, ${optimiser.kind} at ${optimiser.learningRate}, ${training.schedule.kind} schedule, ${stopping}, init ${describeInit(record.init)}${tuning.map((sentence) => `. ${sentence.replace(/\.$/, '')}`).join('')}`;
 }
 
 function meanOf(

@@ -6,6 +6,7 @@ import type { OpenWeights } from '../weights/open-weights';
 import { withWeights } from '../weights/read-weights';
 import { writeSafetensors } from '../weights/safetensors';
 import { toFloat32, type NamedTensor, type TensorFile } from '../weights/tensors';
+import { parsePretrainingRecord, type PretrainingRecord } from '../transfer/pretraining-record';
 import { parseRecipe, type Recipe } from '../volume/recipe';
 import { differencesFromTraining, parseImportRecord, type ImportRecord } from './import-record';
 import { loadedTensors, reportOn, reportOnTensors } from './load-weights';
@@ -26,6 +27,8 @@ export interface CheckpointMeta {
   readonly brainMasks?: readonly string[];
   /** Where weights came from that were trained elsewhere. */
   readonly imported?: ImportRecord;
+  /** What the encoder learned before, on segmentation. */
+  readonly pretraining?: PretrainingRecord;
 }
 
 /** Our key in the file's metadata. */
@@ -200,6 +203,8 @@ export function checkpointMeta(
     seen: Array.isArray(record.seen) ? record.seen.map(String) : undefined,
     brainMasks: Array.isArray(record.brainMasks) ? record.brainMasks.map(String) : undefined,
     imported: record.imported === undefined ? undefined : parseImportRecord(record.imported, where),
+    pretraining:
+      record.pretraining === undefined ? undefined : parsePretrainingRecord(record.pretraining, where),
   };
 }
 

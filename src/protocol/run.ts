@@ -13,6 +13,9 @@ export const engineSchema = v.object({
   plan: v.optional(v.record(v.string(), v.string())),
 });
 
+/** What a network saw: `mixed` is both contrasts as cases of their own. */
+export const modalitySchema = v.picklist(['T1w', 'FLAIR', 'T1w+FLAIR', 'mixed']);
+
 export const networkSchema = v.object({
   arch: v.string(),
   geometry: v.string(),
@@ -63,7 +66,7 @@ export const runSchema = v.object({
     fingerprint: v.string(),
     cases: v.number(),
   }),
-  modality: v.picklist(['T1w', 'FLAIR', 'T1w+FLAIR']),
+  modality: modalitySchema,
   fold: v.object({
     index: v.number(),
     count: v.number(),

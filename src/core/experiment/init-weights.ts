@@ -72,7 +72,7 @@ export async function examineInit(
         ? spec.inChannels
         : undefined;
     const report = match(spec, weights, file, spreadOver);
-    const source = meta?.modality;
+    const source = meta?.modality ?? meta?.pretraining?.modality;
     const record: FileInit = {
       kind: 'file',
       ...(strategy !== undefined && { strategy }),
@@ -113,7 +113,7 @@ const STEM = 'conv1.weight';
 
 /** Says, where it is so, that weights come from another modality than the run's: allowed, and worth knowing. */
 function acrossModalities(source: string | undefined, target: Modality | undefined): string[] {
-  if (source === undefined || target === undefined || source === target) return [];
+  if (source === undefined || target === undefined || source === target || source === 'mixed') return [];
   return [
     `The weights were trained on ${source}, this run is on ${target}: a transfer across modalities. run.json says so.`,
   ];

@@ -428,7 +428,10 @@ class Run {
 
 /** The image on whose grid a case is shown: the FLAIR where there are both, for the lesion is drawn on it. */
 export function shownImage({ participantId, images }: Case, modality: Modality): string {
-  const image = images[modality === 'T1w+FLAIR' ? 'FLAIR' : modality];
+  const image =
+    modality === 'mixed'
+      ? (images.FLAIR ?? images.T1w)
+      : images[modality === 'T1w+FLAIR' ? 'FLAIR' : modality];
   if (image === undefined) throw new Error(`${participantId} has no image of ${modality}.`);
   return image;
 }

@@ -20,7 +20,7 @@ export interface CheckpointMeta {
   readonly spec: NetworkSpec;
   /** How images were prepared in training; predict and explain repeat it. Absent for imported weights. */
   readonly recipe?: Recipe;
-  readonly modality?: 'T1w' | 'FLAIR' | 'T1w+FLAIR';
+  readonly modality?: 'T1w' | 'FLAIR' | 'T1w+FLAIR' | 'mixed';
   /** Ids of the sources (heads) these weights have seen. */
   readonly seen?: readonly string[];
   /** Kinds of brain mask the images were normalised with in training. */
@@ -194,7 +194,13 @@ export function checkpointMeta(
       `${where} has checkpoint schema ${String(record.schema)}; this version reads ${SCHEMA}.`,
     );
   const modality = record.modality;
-  if (modality !== undefined && modality !== 'T1w' && modality !== 'FLAIR' && modality !== 'T1w+FLAIR')
+  if (
+    modality !== undefined &&
+    modality !== 'T1w' &&
+    modality !== 'FLAIR' &&
+    modality !== 'T1w+FLAIR' &&
+    modality !== 'mixed'
+  )
     throw new InputError(`${where}: the modality ${JSON.stringify(modality)} is unknown.`);
   return {
     spec: parseNetworkSpec(record.spec, where),

@@ -2,7 +2,7 @@ import * as v from 'valibot';
 
 export const TASK_TYPE = 'fcd';
 
-export const MODALITIES = ['T1w', 'FLAIR', 'T1w+FLAIR'] as const;
+export const MODALITIES = ['T1w', 'FLAIR', 'T1w+FLAIR', 'mixed'] as const;
 export const ARCHITECTURES = ['resnet10', 'resnet18', 'resnet34', 'resnet50'] as const;
 export const GRIDS = ['small', 'standard'] as const;
 

@@ -152,6 +152,11 @@ export class TrainCommand implements vscode.Disposable {
           { label: 'FLAIR', description: 'the contrast on which most lesions are seen', value: 'FLAIR' },
           { label: 'T1w', description: 'anatomy: cortical thickness, grey-white boundary', value: 'T1w' },
           { label: 'T1w + FLAIR', description: 'both, as two input channels', value: 'T1w+FLAIR' },
+          {
+            label: 'Mixed',
+            description: 'every image of either contrast as a case of its own',
+            value: 'mixed',
+          },
         ],
         active: (value) => value === draft.modality,
       }),

@@ -13,6 +13,9 @@ export const engineSchema = v.object({
   plan: v.optional(v.record(v.string(), v.string())),
 });
 
+/** What a network saw: `mixed` is both contrasts as cases of their own. */
+export const modalitySchema = v.picklist(['T1w', 'FLAIR', 'T1w+FLAIR', 'mixed']);
+
 export const networkSchema = v.object({
   arch: v.string(),
   geometry: v.string(),
@@ -28,12 +31,18 @@ export const initSchema = v.variant('kind', [
   v.object({ kind: v.literal('none') }),
   v.object({
     kind: v.literal('file'),
+    /** Where the file was asked for by name: `single:<task>` or `multi:<tasks>` of models/catalogue.json. */
+    strategy: v.optional(v.string()),
     /** Absolute path, and what the file held when the run began. */
     path: v.string(),
     sha256: v.string(),
     /** Tensors of the network that come from the file, and those that start fresh, by name. */
     loaded: v.number(),
     fresh: v.array(v.string()),
+    /** The first convolution of one channel is spread over so many; absent where it is taken as it is. */
+    spreadOver: v.optional(v.number()),
+    /** What the weights were trained on, where the file says so: the source of a transfer across modalities. */
+    sourceModality: v.optional(v.string()),
     /** Heads that the file's weights have seen; null where the file does not say. */
     seen: v.nullable(v.array(v.string())),
     /** A person said that heads of the same name in the file and in the cohort are different heads. */
@@ -57,7 +66,7 @@ export const runSchema = v.object({
     fingerprint: v.string(),
     cases: v.number(),
   }),
-  modality: v.picklist(['T1w', 'FLAIR', 'T1w+FLAIR']),
+  modality: modalitySchema,
   fold: v.object({
     index: v.number(),
     count: v.number(),

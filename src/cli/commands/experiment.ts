@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
-import type { Modality } from '../../core/cohort/cohort';
+import { channelsOf, type Modality } from '../../core/cohort/cohort';
 import { stratifiedFolds } from '../../core/cohort/folds';
 import type { EngineReport } from '../../core/engine/engine';
 import { StoppedError } from '../../core/errors';
@@ -64,7 +64,7 @@ async function run(flags: ExperimentFlags): Promise<void> {
   const spec = networkSpec({
     ...networkGiven(flags),
     arch: flags.arch ?? 'resnet18',
-    inChannels: flags.modality === 'T1w+FLAIR' ? 2 : 1,
+    inChannels: channelsOf(flags.modality),
   });
   const recipe = await recipeGiven({ ...flags, preprocess: flags.preprocess ?? 'standard' });
   const training = await trainingGiven(flags);

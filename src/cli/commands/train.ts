@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import type { RunRecord } from '../../protocol/run';
-import type { Case, Cohort, Modality } from '../../core/cohort/cohort';
+import { channelsOf, type Case, type Cohort, type Modality } from '../../core/cohort/cohort';
 import { stratifiedFolds } from '../../core/cohort/folds';
 import { readCohort } from '../../core/cohort/read-cohort';
 import { casesWith } from '../../core/cohort/usable-cases';
@@ -80,7 +80,7 @@ async function begin(out: string, flags: TrainFlags): Promise<void> {
   const spec = networkSpec({
     ...networkGiven(flags),
     arch: required(flags.arch, '--arch NAME'),
-    inChannels: flags.modality === 'T1w+FLAIR' ? 2 : 1,
+    inChannels: channelsOf(flags.modality),
   });
   const recipe = await recipeGiven({ ...flags, preprocess: flags.preprocess ?? 'standard' });
   const training = await trainingGiven(flags);

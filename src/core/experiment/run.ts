@@ -16,6 +16,7 @@ import { Random } from '../random';
 import { parseNetworkSpec, type NetworkSpec } from '../model/spec';
 import { stepsPerEpoch } from '../train/batches';
 import { parseTraining, type TrainingConfig } from '../train/config';
+import { describeFineTuning, NO_FINE_TUNING } from '../train/fine-tuning';
 import { fit } from '../train/fit';
 import { requireStepFits } from '../train/memory-need';
 import { FIT_START, fitIsOver, parseFitState, type FitState } from '../train/fit-state';
@@ -230,6 +231,12 @@ class Run {
       leftRight: spec.axes === 'ijk' ? (0 as const) : (2 as const),
     };
     requireOneShape([...data.train, ...data.validation]);
+    for (const sentence of describeFineTuning(training.fineTuning ?? NO_FINE_TUNING, training.epochs))
+      options.onAdvice?.(sentence);
+    if (record.init.kind === 'none' && (training.fineTuning?.freeze.length ?? 0) > 0)
+      this.warn(
+        'Parts are frozen (--freeze) although the run starts from random weights (--init none): those parts stay random.',
+      );
     const need = requireStepFits(network.program, training, data.train[0].shape, engineMemory());
     if (need) options.onAdvice?.(need);
     const perEpoch = stepsPerEpoch(data.train, training.batchSize);
@@ -263,7 +270,7 @@ class Run {
       },
       last && {
         state: last.state,
-        restore: (optimiser) => optimiser.restore(last.read, last.state.optimiserSteps),
+        restore: (optimiser) => optimiser.restore(last.read, last.state.optimiserSteps, last.state.partSteps),
       },
     );
   }
@@ -421,7 +428,10 @@ class Run {
 
 /** The image on whose grid a case is shown: the FLAIR where there are both, for the lesion is drawn on it. */
 export function shownImage({ participantId, images }: Case, modality: Modality): string {
-  const image = images[modality === 'T1w+FLAIR' ? 'FLAIR' : modality];
+  const image =
+    modality === 'mixed'
+      ? (images.FLAIR ?? images.T1w)
+      : images[modality === 'T1w+FLAIR' ? 'FLAIR' : modality];
   if (image === undefined) throw new Error(`${participantId} has no image of ${modality}.`);
   return image;
 }

@@ -28,6 +28,7 @@ import {
   type Program,
   type ValueId,
 } from './program';
+import { stageOf, type Stage } from './stages';
 import { atOnce, type Steps } from './steps';
 import type { PoolAttrs } from '../engine/ops/pool';
 
@@ -45,11 +46,16 @@ export interface PassOptions {
    * pass comes to it (Chen et al. 2016): a third more to compute, the same gradients bit for bit.
    */
   readonly checkpointActivations?: boolean;
+  /**
+   * Parts that do not learn: they normalise by their running statistics, whatever `statistics` says, their parameters get
+   * no gradient, and the backward pass ends where nothing before it learns.
+   */
+  readonly frozen?: ReadonlySet<Stage>;
 }
 
 /** What a backward pass is asked for. */
 export interface BackwardOptions {
-  /** Gradients of the parameters behind `to`. */
+  /** Gradients of the parameters behind `to` that learn. */
   readonly parameters: boolean;
   /** Stop at this value and return its gradient. */
   readonly to?: ValueId;
@@ -96,6 +102,8 @@ export class Pass {
   private readonly readers: ReadonlyMap<ValueId, readonly number[]>;
   /** Values that are dropped on the way forward although the backward pass needs them. */
   private readonly dropped: ReadonlySet<ValueId>;
+  /** Values that depend on something that learns: the others need no gradient. */
+  private readonly learned: ReadonlySet<ValueId>;
   /** A block is being computed for the second time: everything in it is needed at once. */
   private again = false;
 
@@ -126,6 +134,7 @@ export class Pass {
     this.values.set(0, x);
     this.readers = readersOf(program);
     this.dropped = options.checkpointActivations ? innerValues(program) : new Set();
+    this.learned = learnedValues(program, (step) => this.learns(step));
   }
 
   /** [N, classes]; owned by the pass. */
@@ -171,7 +180,10 @@ export class Pass {
     const gradients = new Map<ValueId, tf.Tensor>([[last, tf.clone(dlogits)]]);
     const parameters = new Map<string, tf.Tensor>();
     const to = options.to ?? -1;
-    const steps = instructions.filter((step) => step.to > to).reverse();
+    // Where gradients are wanted of parameters alone, nothing is to be done for what does not depend on any.
+    const steps = instructions
+      .filter((step) => step.to > to && (options.to !== undefined || this.learned.has(step.to)))
+      .reverse();
     const piece = pieces(this.program);
     let whole = false;
     try {
@@ -213,6 +225,16 @@ export class Pass {
       if (!this.values.has(step.to) && this.values.has(step.from))
         this.values.set(step.to, this.forwardStep(step));
     this.again = false;
+  }
+
+  /** Whether the parameters of a step, if it has any, learn. */
+  private learns({ name }: Instruction): boolean {
+    return !this.options.frozen?.has(stageOf(name));
+  }
+
+  /** Which statistics a normalisation goes by. */
+  private statisticsOf(step: Instruction): PassOptions['statistics'] {
+    return this.learns(step) ? this.options.statistics : 'running';
   }
 
   private kept(id: ValueId): boolean {
@@ -276,7 +298,7 @@ export class Pass {
     const gamma = this.weights.get<tf.Tensor1D>(`${step.name}.weight`);
     const beta = this.weights.get<tf.Tensor1D>(`${step.name}.bias`);
     if (step.pool) return this.forwardPooledNorm(step, step.pool, x, gamma, beta);
-    if (this.options.statistics === 'batch') {
+    if (this.statisticsOf(step) === 'batch') {
       const overwrite = this.isReadOnce(step.from) && !this.kept(step.from);
       const { y, mean, variance } = batchNormTrain(x, gamma, beta, this.residual(step), {
         epsilon: NORM_EPSILON,
@@ -300,7 +322,7 @@ export class Pass {
     gamma: tf.Tensor1D,
     beta: tf.Tensor1D,
   ): tf.Tensor5D {
-    if (this.options.statistics === 'batch') {
+    if (this.statisticsOf(step) === 'batch') {
       const { y, indices, mean, variance } = normPool(x, gamma, beta, NORM_EPSILON, window);
       this.backUp(step, { kind: 'indices', indices, inputShape: x.shape });
       this.note(step.name, { mean, variance, count: x.size / x.shape[4] });
@@ -352,7 +374,8 @@ export class Pass {
     parameters: Map<string, tf.Tensor>,
     options: BackwardOptions,
   ): void {
-    const wanted = (id: ValueId) => id >= (options.to ?? 1);
+    const wanted = (id: ValueId) => (options.to === undefined ? this.learned.has(id) : id >= options.to);
+    const parametersWanted = options.parameters && this.learns(step);
     const add = (id: ValueId, gradient: tf.Tensor | undefined) => {
       if (!gradient) return;
       const sum = gradients.get(id);
@@ -362,12 +385,12 @@ export class Pass {
     switch (step.op) {
       case 'conv': {
         // A shortcut's convolution may read a value from before the one asked for: nothing is wanted of it then.
-        if (!options.parameters && !wanted(step.from)) return;
+        if (!parametersWanted && !wanted(step.from)) return;
         const name = `${step.name}.weight`;
         const filter = this.weights.get<tf.Tensor5D>(name);
         const x = this.value(step.from) as tf.Tensor5D;
         const dy5 = dy as tf.Tensor5D;
-        if (options.parameters) parameters.set(name, conv3dFilterGradient(x, dy5, step.attrs, filter.shape));
+        if (parametersWanted) parameters.set(name, conv3dFilterGradient(x, dy5, step.attrs, filter.shape));
         if (wanted(step.from)) add(step.from, conv3dInputGradient(dy5, filter, step.attrs, x.shape));
         return;
       }
@@ -409,7 +432,7 @@ export class Pass {
           this.value(step.from) as tf.Tensor2D,
           weight,
         );
-        if (options.parameters) {
+        if (parametersWanted) {
           parameters.set('fc.weight', dweight);
           parameters.set('fc.bias', dbias);
         } else tf.dispose([dweight, dbias]);
@@ -434,7 +457,7 @@ export class Pass {
     let dbeta: tf.Tensor1D;
     let dx: tf.Tensor5D;
     let dresidual: tf.Tensor5D | undefined;
-    if (this.options.statistics === 'batch') {
+    if (this.statisticsOf(step) === 'batch') {
       const statistics = this.statistics.get(step.name);
       if (!statistics) throw new Error(`No batch statistics for ${step.name}.`);
       const gamma = this.weights.get<tf.Tensor1D>(gammaName);
@@ -457,7 +480,7 @@ export class Pass {
       ({ dx, dresidual, dshift: dbeta } = gradient);
       dgamma = this.gammaGradient(step.name, gradient.dscale, dbeta);
     }
-    if (options.parameters) {
+    if (options.parameters && this.learns(step)) {
       parameters.set(gammaName, dgamma);
       parameters.set(betaName, dbeta);
     } else tf.dispose([dgamma, dbeta]);
@@ -497,6 +520,16 @@ export class Pass {
     if (backup?.kind !== kind) throw new Error(`Layer ${step.name} was not kept for a backward pass.`);
     return backup as Extract<Backup, { kind: K }>;
   }
+}
+
+/** Values that depend on the parameters of a step that learns. */
+function learnedValues(program: Program, learns: (step: Instruction) => boolean): Set<ValueId> {
+  const learned = new Set<ValueId>();
+  for (const step of program.instructions) {
+    const own = step.op === 'conv' || step.op === 'norm' || step.op === 'linear';
+    if ((own && learns(step)) || inputsOf(step).some((id) => learned.has(id))) learned.add(step.to);
+  }
+  return learned;
 }
 
 function identityScale(channels: number): [tf.Tensor1D, tf.Tensor1D] {

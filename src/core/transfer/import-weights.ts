@@ -70,8 +70,8 @@ export async function importWeights(request: ImportRequest): Promise<ImportResul
         fresh: [...report.missing, ...report.mismatched.map(({ name }) => name)].sort(),
         changes: plan.changes,
       };
-      const { recipe, seen, brainMasks } = plan.meta ?? {};
-      const metadata = checkpointMetadata({ spec, recipe, seen, brainMasks, imported: record });
+      const { recipe, seen, brainMasks, pretraining } = plan.meta ?? {};
+      const metadata = checkpointMetadata({ spec, recipe, seen, brainMasks, imported: record, pretraining });
       const notFinite: string[] = [];
       await streamSafetensors(
         request.out,

@@ -1,6 +1,6 @@
 // The kernels of one module. Each is called on every thread as (thread, threads, address of its job).
 export { convolution, packFilter, packFilterTransposed, padRows } from './convolution';
-export { filterGradient, unpackFilterGradient } from './filter-gradient';
+export { filterGradient } from './filter-gradient';
 export { transformFilter, multiplyTiles, gatherTiles, multiplySharedTiles, scatterTiles, multiplyGradientTiles, collectFilterGradient } from './tiled-convolution';
 export { sums, gradientSums, affine, affineGradient } from './normalisation';
 export { maxPool, affineMaxPool, pooledGradientSums, maxPoolGradient, globalAverage, globalAverageGradient, subsample, subsampleGradient } from './pooling';

@@ -107,7 +107,13 @@ function whatItDoes(step: Instruction, spec: NetworkSpec): string {
     case 'maxpool':
       return `max pooling ${along(step.attrs.size, spec.axes, 'x')}`;
     case 'subsample':
-      return `shortcut ${step.detached ? 'A-detached' : 'A'}: every ${Math.max(...step.stride)}. voxel, zero channels appended`;
+      return [
+        `shortcut ${step.detached ? 'A-detached' : 'A'}`,
+        Math.max(...step.stride) > 1 ? `stride ${along(step.stride, spec.axes, ',', true)}` : '',
+        'zero channels appended',
+      ]
+        .filter(Boolean)
+        .join(', ');
     case 'average':
       return 'average over the grid';
     case 'linear':

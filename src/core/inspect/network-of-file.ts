@@ -10,6 +10,8 @@ import { elementCount } from '../weights/tensors';
 
 /** How it is known with which strides and dilations a file's network was trained. */
 export type GeometryFrom =
+  /** A person says so. */
+  | 'given'
   /** The file is one of ours and says so. */
   | 'file'
   /** Only one geometry has these tensors. */
@@ -30,15 +32,23 @@ export interface NetworkOfFile {
 
 /**
  * Which network an open file belongs to; from names, shapes and metadata alone.
- * @throws InputError that says why it is none of ours
+ * @param given the geometry to look at it with, whatever else tells
+ * @throws InputError that says why it is none of ours, or not of the geometry given
  */
-export function networkOfFile(weights: OpenWeights, path: string): NetworkOfFile {
+export function networkOfFile(weights: OpenWeights, path: string, given?: GeometryName): NetworkOfFile {
   const found = recogniseNetwork(weights.tensors);
   const meta = checkpointMeta(weights, path);
+  if (given !== undefined && !found.geometries.includes(given))
+    throw new InputError(
+      `Its tensors are not those of geometry ${given}; they can be of ${found.geometries.join(', ')}.`,
+    );
+  if (meta && given !== undefined)
+    return { spec: { ...meta.spec, geometry: given }, found, geometryFrom: 'given', meta };
   if (meta) return { spec: meta.spec, found, geometryFrom: 'file', meta };
   const { arch, shortcut, width, inChannels, classes, geometries } = found;
   const named = registeredName(basename(path))?.from.geometry;
-  const [geometry, geometryFrom] = geometryOf(geometries, named);
+  const [geometry, geometryFrom] =
+    given === undefined ? geometryOf(geometries, named) : ([given, 'given'] as const);
   const spec = networkSpec({ arch, shortcut, width, inChannels, classes, geometry });
   return { spec, found, geometryFrom, meta };
 }
@@ -66,21 +76,19 @@ export function learnableValues(weights: Pick<OpenWeights, 'tensors'>): number {
 export function describeNetworkOfFile({ spec, found, geometryFrom }: NetworkOfFile): string {
   const others = found.geometries.filter((geometry) => geometry !== spec.geometry);
   const title = describeSpec(spec);
-  if (geometryFrom === 'file' || geometryFrom === 'tensors') return title;
-  const why =
-    geometryFrom === 'name'
-      ? `geometry ${spec.geometry} goes by the file's name`
-      : `geometry ${spec.geometry} is assumed`;
-  return `${title}; ${why}: strides and dilations leave no trace in tensors, ${others.join(' and ')} would fit too`;
+  if (geometryFrom !== 'name' && geometryFrom !== 'assumed') return title;
+  const why = geometryFrom === 'name' ? `goes by the file's name` : 'is assumed';
+  return `${title}; geometry ${spec.geometry} ${why}: strides and dilations leave no trace in tensors, ${others.join(' and ')} would fit too`;
 }
 
 /** {@link networkOfFile}, or the sentence that says why there is none. */
 export function networkOrReason(
   weights: OpenWeights,
   path: string,
+  given?: GeometryName,
 ): NetworkOfFile | { readonly reason: string } {
   try {
-    return networkOfFile(weights, path);
+    return networkOfFile(weights, path, given);
   } catch (error) {
     if (error instanceof InputError) return { reason: error.message };
     throw error;

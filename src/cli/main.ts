@@ -9,6 +9,7 @@ import { addExplain } from './commands/explain';
 import { addExport } from './commands/export';
 import { addHeatScore } from './commands/heatscore';
 import { addImport } from './commands/import';
+import { addInspect } from './commands/inspect';
 import { addPredict } from './commands/predict';
 import { addReport } from './commands/report';
 import { addTrain } from './commands/train';
@@ -30,6 +31,7 @@ function program(): Command {
   addDoctor(fcd);
   addCohortCommands(fcd);
   addWeights(fcd);
+  addInspect(fcd);
   addImport(fcd);
   addExport(fcd);
   addTrain(fcd);

@@ -29,14 +29,20 @@ export interface NetworkFlags {
 }
 
 export function addNetworkOptions(command: Command): Command {
-  return command
-    .addOption(new Option('--arch <name>', 'network').choices([...ARCHITECTURES]))
-    .addOption(new Option('--geometry <name>', 'strides and dilations').choices(Object.keys(GEOMETRIES)))
+  return addGeometryOption(
+    command.addOption(new Option('--arch <name>', 'network').choices([...ARCHITECTURES])),
+  )
     .addOption(
       new Option('--shortcut <type>', 'A (18, 34) or B (10, 50, 101) by default').choices([...SHORTCUTS]),
     )
     .option('--width <share>', 'scales all channels: 1, 1/2, 1/4, 1/8', width)
     .addOption(new Option('--axes <order>', 'which voxel axis is the depth').choices([...AXES]));
+}
+
+export function addGeometryOption(command: Command): Command {
+  return command.addOption(
+    new Option('--geometry <name>', 'strides and dilations').choices(Object.keys(GEOMETRIES)),
+  );
 }
 
 /** What was given, without what was not. */

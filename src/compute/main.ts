@@ -10,10 +10,12 @@ import {
   USUAL_SETTINGS,
   type ComputeSettings,
 } from '../protocol/compute';
+import { changes, checkpoint, filters, identify, layers, match, tensors } from './methods/checkpoint';
 import { cohort } from './methods/cohort';
 import { engine, engineMessage, engineOptions } from './methods/engine';
 import { explain } from './methods/explain';
 import { header } from './methods/header';
+import { importWeights, planImport } from './methods/import-weights';
 import { model } from './methods/model';
 import { predict } from './methods/predict';
 import { statistics } from './methods/statistics';
@@ -49,6 +51,15 @@ serve(
     statistics,
     cohort,
     model,
+    checkpoint,
+    tensors,
+    match,
+    changes,
+    filters,
+    layers,
+    identify,
+    planImport,
+    importWeights,
     engine: (_params, job) => engine(settings, job, resident),
     predict: (params, job) => predict(params, job, resident),
     explain: (params, job) => explain(params, job, resident),

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { INSPECTION } from './inspection';
 
 /**
  * What the editor asks the compute process: JSON-RPC requests (vscode-jsonrpc), one entry per method. Both ends check
@@ -317,6 +318,7 @@ export const COMPUTE = {
     }),
     result: explanationSchema,
   },
+  ...INSPECTION,
   /** Frees everything; the process ends when it has answered. */
   shutdown: { params: v.object({}), result: v.object({}) },
 } as const;

@@ -49,18 +49,26 @@ export function forwardFlops(
   input: readonly number[],
 ): { readonly forward: number; readonly step: number } {
   const shapes = valueShapes(program, input);
-  const filters = new Map(program.parameters.map(({ name, shape }) => [name, shape]));
   let forward = 0;
   let step = 0;
   for (const instruction of program.instructions) {
     if (instruction.op !== 'conv') continue;
-    const filter = filters.get(`${instruction.name}.weight`);
-    const y = shapes.get(instruction.to);
-    if (!filter || !y) throw new Error(`${instruction.name} has no filter.`);
-    const positions = y.slice(0, 4).reduce((a, b) => a * b);
-    const flops = 2 * positions * filter.reduce((a, b) => a * b);
+    const flops = convolutionFlops(program, shapes, instruction);
     forward += flops;
     step += flops * (instruction.from === 0 ? 2 : 3);
   }
   return { forward, step };
+}
+
+/** Operations of one convolution of a program forwards, given the shapes of its values. */
+export function convolutionFlops(
+  program: Program,
+  shapes: ReadonlyMap<ValueId, readonly number[]>,
+  { name, to }: Instruction & { readonly op: 'conv' },
+): number {
+  const filter = program.parameters.find((parameter) => parameter.name === `${name}.weight`);
+  const y = shapes.get(to);
+  if (!filter || !y) throw new Error(`${name} has no filter.`);
+  const positions = y.slice(0, 4).reduce((a, b) => a * b);
+  return 2 * positions * filter.shape.reduce((a, b) => a * b);
 }

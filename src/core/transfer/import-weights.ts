@@ -44,23 +44,79 @@ export interface ImportResult {
   readonly warnings: readonly string[];
 }
 
+/** What an import would come to, before anything is written. */
+export interface ImportPlan {
+  readonly spec: NetworkSpec;
+  readonly format: TensorFormat;
+  readonly record: ImportRecord;
+  readonly report: LoadReport;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * What importing a file would come to: everything that {@link importWeights} finds without reading values or writing.
+ * @param onBytes as in {@link sha256Of}, while the whole file is read for its hash
+ * @throws InputError as {@link importWeights}
+ */
+export async function examineImport(
+  request: Omit<ImportRequest, 'out'>,
+  onBytes?: (done: number) => Promise<void>,
+): Promise<ImportPlan> {
+  const path = await checkpointPath(request.path);
+  const sha256 = await sha256Of(path, onBytes);
+  return withPlan(path, sha256, request, async (weights, plan, record) => ({
+    spec: plan.spec,
+    format: weights.format,
+    record,
+    report: plan.report,
+    warnings: [...plan.warnings, ...oddities([], weights)],
+  }));
+}
+
 /**
  * Makes a checkpoint of ours from weights that were trained elsewhere. Only tensors that the file holds are written, so
  * a fresh classifier never passes for a trained one. Tensors pass one at a time; the checkpoint is written whole or not
  * at all.
+ * @param pause awaited after every tensor with its number and how many there are; what it throws ends the import
  * @throws InputError where the file is no 3D ResNet, contradicts what was given, or leaves geometry or axes open
  */
-export async function importWeights(request: ImportRequest): Promise<ImportResult> {
+export async function importWeights(
+  request: ImportRequest,
+  pause?: (done: number, total: number) => Promise<void>,
+): Promise<ImportResult> {
   const path = await checkpointPath(request.path);
   if (resolve(path) === resolve(request.out))
     throw new InputError(`--out ${request.out} is the file that is imported. Name another one.`);
   const sha256 = await sha256Of(path);
+  return withPlan(path, sha256, request, async (weights, plan, record) => {
+    const { spec, report } = plan;
+    const { recipe, seen, brainMasks, pretraining } = plan.meta ?? {};
+    const metadata = checkpointMetadata({ spec, recipe, seen, brainMasks, imported: record, pretraining });
+    const notFinite: string[] = [];
+    await streamSafetensors(
+      request.out,
+      infosOf(weights, report, spec),
+      metadata,
+      paused(written(weights, report, spec, notFinite), report.loaded.length, pause),
+    );
+    const warnings = [...plan.warnings, ...oddities(notFinite, weights)];
+    return { out: request.out, spec, format: weights.format, record, report, warnings };
+  });
+}
+
+/** Opens a file and plans its import; errors name the file. */
+async function withPlan<T>(
+  path: string,
+  sha256: string,
+  request: Omit<ImportRequest, 'out'>,
+  use: (weights: OpenWeights, plan: Plan, record: ImportRecord) => Promise<T>,
+): Promise<T> {
   const { size: bytes } = await stat(path);
   return withWeights(path, async (weights) => {
     try {
       const plan = planImport(weights, path, sha256, request);
-      const { spec, report } = plan;
-      const record: ImportRecord = {
+      const { report } = plan;
+      return await use(weights, plan, {
         file: basename(path),
         bytes,
         sha256,
@@ -69,24 +125,25 @@ export async function importWeights(request: ImportRequest): Promise<ImportResul
         loaded: report.loaded.length,
         fresh: [...report.missing, ...report.mismatched.map(({ name }) => name)].sort(),
         changes: plan.changes,
-      };
-      const { recipe, seen, brainMasks, pretraining } = plan.meta ?? {};
-      const metadata = checkpointMetadata({ spec, recipe, seen, brainMasks, imported: record, pretraining });
-      const notFinite: string[] = [];
-      await streamSafetensors(
-        request.out,
-        infosOf(weights, report, spec),
-        metadata,
-        written(weights, report, spec, notFinite),
-      );
-      const warnings = [...plan.warnings, ...oddities(notFinite, weights)];
-      return { out: request.out, spec, format: weights.format, record, report, warnings };
+      });
     } catch (error) {
       if (error instanceof InputError && !error.message.startsWith(path))
         throw new InputError(`${path}: ${error.message}`, { cause: error });
       throw error;
     }
   });
+}
+
+async function* paused<T>(
+  items: AsyncIterable<T>,
+  total: number,
+  pause: ((done: number, total: number) => Promise<void>) | undefined,
+): AsyncGenerator<T, void> {
+  let done = 0;
+  for await (const item of items) {
+    yield item;
+    await pause?.(++done, total);
+  }
 }
 
 interface Plan {
@@ -103,7 +160,7 @@ function planImport(
   weights: OpenWeights,
   path: string,
   sha256: string,
-  { given, inChannels, acceptDefaults }: ImportRequest,
+  { given, inChannels, acceptDefaults }: Omit<ImportRequest, 'out'>,
 ): Plan {
   const meta = checkpointMeta(weights, path);
   const found = recogniseNetwork(weights.tensors);

@@ -1,22 +1,9 @@
-import { DTYPE_BYTES, toFloat32 } from './tensors';
-import type { Dtype, NamedTensor, TensorFile } from './tensors';
+import { statisticsOf } from './statistics';
+import type { TensorStatistics } from './statistics';
+import type { NamedTensor, TensorFile } from './tensors';
 
-/** One tensor in numbers. The statistics are over the finite values; null where there is none. */
-export interface TensorSummary {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly dtype: Dtype;
-  readonly bytes: number;
-  readonly min: number | null;
-  readonly mean: number | null;
-  /** Standard deviation of the values themselves (divided by n, not n - 1). */
-  readonly sd: number | null;
-  readonly max: number | null;
-  /** Values that are not a number. */
-  readonly nan: number;
-  /** Values that are plus or minus infinity. */
-  readonly inf: number;
-}
+/** One tensor in numbers: {@link TensorStatistics} without histogram, zeros and filters. */
+export type TensorSummary = Omit<TensorStatistics, 'zeros' | 'histogram' | 'filters'>;
 
 /** A row for every tensor, in the file's order. */
 export function summarise(file: TensorFile): TensorSummary[] {
@@ -24,30 +11,8 @@ export function summarise(file: TensorFile): TensorSummary[] {
 }
 
 export function summariseTensor(tensor: NamedTensor): TensorSummary {
-  const { name, shape, dtype } = tensor;
-  const values = numbersOf(tensor);
-  let n = 0;
-  let nan = 0;
-  let inf = 0;
-  let sum = 0;
-  let min = Infinity;
-  let max = -Infinity;
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i];
-    if (Number.isFinite(value)) {
-      n++;
-      sum += value;
-      if (value < min) min = value;
-      if (value > max) max = value;
-    } else if (Number.isNaN(value)) nan++;
-    else inf++;
-  }
-  const row = { name, shape, dtype, bytes: values.length * DTYPE_BYTES[dtype], nan, inf };
-  if (n === 0) return { ...row, min: null, mean: null, sd: null, max: null };
-  const mean = sum / n;
-  let squares = 0;
-  for (let i = 0; i < values.length; i++) if (Number.isFinite(values[i])) squares += (values[i] - mean) ** 2;
-  return { ...row, min, mean, sd: Math.sqrt(squares / n), max };
+  const { name, shape, dtype, bytes, min, mean, sd, max, nan, inf } = statisticsOf(tensor);
+  return { name, shape, dtype, bytes, min, mean, sd, max, nan, inf };
 }
 
 /** The rows as a table for a terminal: names to the left, numbers to the right, a line for the sum below. */
@@ -78,17 +43,4 @@ export function summaryTable(rows: readonly TensorSummary[]): string {
 
 function short(value: number): string {
   return String(Number(value.toPrecision(4)));
-}
-
-/** Whole 64-bit numbers above 2^53 are rounded. */
-function numbersOf(tensor: NamedTensor): Exclude<NamedTensor['data'], BigInt64Array> {
-  switch (tensor.dtype) {
-    case 'F16':
-    case 'BF16':
-      return toFloat32(tensor);
-    case 'I64':
-      return Float64Array.from(tensor.data, Number);
-    default:
-      return tensor.data;
-  }
 }

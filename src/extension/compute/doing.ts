@@ -19,6 +19,15 @@ const WORDS: Words = {
   model: ({ model }) => verb('reading', 'read', `the network ${modelName(model)}`),
   predict: ({ images }) => verb('predicting', 'predicted', caseName(images[0])),
   explain: ({ images }) => verb('explaining', 'explained', caseName(images[0])),
+  checkpoint: ({ path }) => verb('reading', 'read', `the header of ${basename(path)}`),
+  tensors: ({ path }) => verb('reading', 'read', `the tensors of ${basename(path)}`),
+  match: ({ path, other }) => verb('comparing', 'compared', `${basename(path)} with ${basename(other)}`),
+  changes: ({ path, other }) => verb('comparing', 'compared', `${basename(path)} with ${basename(other)}`),
+  filters: ({ name }) => verb('reading', 'read', `filters of ${name}`),
+  layers: ({ path }) => verb('counting', 'counted', `the layers of ${basename(path)}`),
+  identify: ({ path }) => verb('hashing', 'hashed', basename(path)),
+  planImport: ({ path }) => verb('examining', 'examined', basename(path)),
+  importWeights: ({ path }) => verb('importing', 'imported', basename(path)),
   shutdown: () => ({ now: 'ending', then: 'ended' }),
 };
 

@@ -64,6 +64,15 @@ const LIMIT_MS: Readonly<Record<ComputeMethod, number>> = {
   model: 120_000,
   predict: 3_600_000,
   explain: 3_600_000,
+  checkpoint: 120_000,
+  tensors: 600_000,
+  match: 120_000,
+  changes: 600_000,
+  filters: 120_000,
+  layers: 60_000,
+  identify: 1_800_000,
+  planImport: 1_800_000,
+  importWeights: 1_800_000,
   shutdown: REST_MS,
 };
 

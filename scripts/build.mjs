@@ -27,6 +27,7 @@ const PROGRAMS = {
   'src/compute/main.ts': 'dist/compute/main.js',
   'scripts/bench/machine.ts': 'dist/bench/machine.js',
   'scripts/bench/our-peer.ts': 'dist/bench/our-peer.js',
+  'scripts/transfer-trial/trial.ts': 'dist/trial/trial.js',
 };
 
 /** The editor's side, built where its source exists: CommonJS in the extension host, plain scripts in a webview. */

@@ -28,6 +28,7 @@ const PROGRAMS = {
   'scripts/bench/machine.ts': 'dist/bench/machine.js',
   'scripts/bench/our-peer.ts': 'dist/bench/our-peer.js',
   'scripts/transfer-trial/trial.ts': 'dist/trial/trial.js',
+  'scripts/ship-weights/ship.ts': 'dist/trial/ship-weights.js',
 };
 
 /** The editor's side, built where its source exists: CommonJS in the extension host, plain scripts in a webview. */

@@ -10,6 +10,7 @@ import { addExport } from './commands/export';
 import { addHeatScore } from './commands/heatscore';
 import { addImport } from './commands/import';
 import { addPredict } from './commands/predict';
+import { addPretrain } from './commands/pretrain';
 import { addReport } from './commands/report';
 import { addTrain } from './commands/train';
 import { addWeights } from './commands/weights';
@@ -33,6 +34,7 @@ function program(): Command {
   addImport(fcd);
   addExport(fcd);
   addTrain(fcd);
+  addPretrain(fcd);
   addPredict(fcd);
   addExplain(fcd);
   addHeatScore(fcd);

@@ -27,17 +27,19 @@ export interface TrainingFlags {
 }
 
 /** How to train: a JSON file for everything, flags for what is changed most. */
-export function addTrainingOptions(command: Command): Command {
+export function addTrainingOptions(command: Command, base = DEFAULT_TRAINING): Command {
   return command
     .option('--training <file>', 'training configuration as JSON (what is not in it keeps its default)')
-    .option('--epochs <n>', `epochs (default ${DEFAULT_TRAINING.epochs})`, wholeNumber(1))
-    .option('--batch <n>', `volumes per step (default ${DEFAULT_TRAINING.batchSize})`, wholeNumber(1))
+    .option('--epochs <n>', `epochs (default ${base.epochs})`, wholeNumber(1))
+    .option('--batch <n>', `volumes per step (default ${base.batchSize})`, wholeNumber(1))
     .option('--micro-batch <n>', 'volumes computed at once (default: the batch)', wholeNumber(1))
     .option(
       '--checkpoint-activations',
       'keep less for the backward pass and compute it again: a third slower',
     )
-    .addOption(new Option('--optimiser <name>', 'default adam').choices(['sgd', 'adam', 'adamw']))
+    .addOption(
+      new Option('--optimiser <name>', `default ${base.optimiser.kind}`).choices(['sgd', 'adam', 'adamw']),
+    )
     .option('--lr <rate>', 'learning rate', numberWithin(1e-9, 10))
     .option('--weight-decay <rate>', 'weight decay', numberWithin(0, 1))
     .option('--patience <epochs>', 'early stopping; 0: none, and no validation split', wholeNumber(0))

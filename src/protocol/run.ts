@@ -51,6 +51,15 @@ export const initSchema = v.variant('kind', [
 ]);
 export type InitRecord = v.InferOutput<typeof initSchema>;
 
+/** What a run of pre-training segments. */
+export const segmentationSchema = v.object({
+  /** Absolute path of the file that names tasks and heads; its label maps and images make the fingerprint. */
+  tasksFile: v.string(),
+  tasks: v.array(v.object({ name: v.string(), labels: v.array(v.number()) })),
+  tasksPerStep: v.nullable(v.number()),
+  decoderChannels: v.number(),
+});
+
 /** run.json: what was asked, on what data, with what engine. Everything needed to repeat or resume it. */
 export const runSchema = v.object({
   schema: v.literal(RUN_SCHEMA),
@@ -80,6 +89,8 @@ export const runSchema = v.object({
   init: initSchema,
   training: v.record(v.string(), v.unknown()),
   engine: engineSchema,
+  /** There where a run pre-trains on segmentation; any other run classifies. */
+  segmentation: v.optional(segmentationSchema),
 });
 export type RunRecord = v.InferOutput<typeof runSchema>;
 

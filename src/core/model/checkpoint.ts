@@ -41,7 +41,7 @@ const SCHEMA = 1;
  */
 export async function saveNetwork(
   path: string,
-  network: Network,
+  network: Pick<Network, 'spec' | 'weights'>,
   meta: Omit<CheckpointMeta, 'spec'>,
   beside: ReadonlyMap<string, BorderTensor> = new Map(),
   state?: unknown,
@@ -109,7 +109,7 @@ export async function fillNetwork(network: Network, weights: OpenWeights, report
 }
 
 /** Copies the tensors of one of our files into a network; missing or mismatched ones keep their values and are reported. */
-export function loadInto(network: Network, file: TensorFile): LoadReport {
+export function loadInto(network: Pick<Network, 'weights'>, file: TensorFile): LoadReport {
   const report = reportOnTensors(network.weights.expected(), file.tensors);
   for (const [name, source] of Object.entries(report.sources)) {
     const tensor = file.tensors.get(source);

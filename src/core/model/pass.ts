@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { addInto } from '../engine/ops/add-into';
+import { addBias, biasGradient } from '../engine/ops/bias';
 import { conv3d, conv3dFilterGradient, conv3dInputGradient } from '../engine/ops/conv3d';
 import type { Shape5 } from '../engine/ops/kernels';
 import { linear, linearGradient } from '../engine/ops/linear';
@@ -17,6 +18,7 @@ import {
   maxPool3d,
   maxPool3dGradient,
 } from '../engine/ops/pool';
+import { resizeTrilinear, resizeTrilinearGradient } from '../engine/ops/resample';
 import { subsamplePad, subsamplePadGradient } from '../engine/ops/shortcut';
 import type { NetworkWeights } from './weights-of-network';
 import {
@@ -137,10 +139,15 @@ export class Pass {
     this.learned = learnedValues(program, (step) => this.learns(step));
   }
 
-  /** [N, classes]; owned by the pass. */
+  /** [N, classes] of a classifier; owned by the pass. */
   get logits(): tf.Tensor2D {
+    return this.output as tf.Tensor2D;
+  }
+
+  /** What the last step made; owned by the pass. */
+  get output(): tf.Tensor {
     const { instructions } = this.program;
-    return this.value(instructions[instructions.length - 1].to) as tf.Tensor2D;
+    return this.value(instructions[instructions.length - 1].to);
   }
 
   private *forwardSteps(): Steps<void> {
@@ -168,16 +175,16 @@ export class Pass {
     return read;
   }
 
-  /** Pulls `dlogits` [N, classes] back. Frees activations on the way; can be called once. */
-  backward(dlogits: tf.Tensor2D, options: BackwardOptions): BackwardResult {
-    return atOnce(this.backwardSteps(dlogits, options));
+  /** Pulls the gradient of the output back. Frees activations on the way; can be called once. */
+  backward(doutput: tf.Tensor, options: BackwardOptions): BackwardResult {
+    return atOnce(this.backwardSteps(doutput, options));
   }
 
   /** {@link backward}, step by step. Where it is given up, the pass still has to be disposed. */
-  *backwardSteps(dlogits: tf.Tensor2D, options: BackwardOptions): Steps<BackwardResult> {
+  *backwardSteps(doutput: tf.Tensor, options: BackwardOptions): Steps<BackwardResult> {
     const { instructions } = this.program;
     const last = instructions[instructions.length - 1].to;
-    const gradients = new Map<ValueId, tf.Tensor>([[last, tf.clone(dlogits)]]);
+    const gradients = new Map<ValueId, tf.Tensor>([[last, tf.clone(doutput)]]);
     const parameters = new Map<string, tf.Tensor>();
     const to = options.to ?? -1;
     // Where gradients are wanted of parameters alone, nothing is to be done for what does not depend on any.
@@ -282,6 +289,13 @@ export class Pass {
       case 'subsample':
         this.backUp(step, { kind: 'shape', inputShape: x.shape as unknown as Shape5 });
         return subsamplePad(x as tf.Tensor5D, step.stride, step.channels);
+      case 'resize': {
+        const [, d, h, w] = this.value(step.like).shape;
+        this.backUp(step, { kind: 'shape', inputShape: x.shape as unknown as Shape5 });
+        return resizeTrilinear(x as tf.Tensor5D, [d, h, w]);
+      }
+      case 'bias':
+        return addBias(x as tf.Tensor5D, this.weights.get<tf.Tensor1D>(`${step.name}.bias`));
       case 'average':
         this.backUp(step, { kind: 'shape', inputShape: x.shape as unknown as Shape5 });
         return globalAveragePool(x as tf.Tensor5D);
@@ -420,6 +434,14 @@ export class Pass {
           step.from,
           subsamplePadGradient(dy as tf.Tensor5D, step.stride, this.backup(step, 'shape').inputShape),
         );
+      case 'resize':
+        return add(
+          step.from,
+          resizeTrilinearGradient(dy as tf.Tensor5D, this.backup(step, 'shape').inputShape),
+        );
+      case 'bias':
+        if (options.parameters) parameters.set(`${step.name}.bias`, biasGradient(dy as tf.Tensor5D));
+        return add(step.from, tf.clone(dy));
       case 'average':
         return add(
           step.from,

@@ -272,7 +272,7 @@ function validate(
 }
 
 /** Mean time from step to step, for the time left: with all that lies between, such as validation and checkpoints. */
-class Pace {
+export class Pace {
   private readonly recent: number[] = [];
   private last?: number;
 

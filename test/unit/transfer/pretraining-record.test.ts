@@ -2,7 +2,10 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checkpointMeta, checkpointMetadata } from '../../../src/core/model/checkpoint';
 import { networkSpec } from '../../../src/core/model/spec';
-import { parsePretrainingRecord, type PretrainingRecord } from '../../../src/core/transfer/pretraining-record';
+import {
+  parsePretrainingRecord,
+  type PretrainingRecord,
+} from '../../../src/core/transfer/pretraining-record';
 
 const record: PretrainingRecord = {
   kind: 'segmentation',

@@ -1,4 +1,6 @@
+import { join } from 'node:path';
 import { InputError } from '../../errors';
+import { writeJson } from '../../files/whole';
 import { Random } from '../../random';
 import type { Group } from '../cohort';
 import { BidsWriter, participantId, type Progress } from '../plant/bids-writer';
@@ -81,8 +83,17 @@ export async function writePhantomCohort(request: PhantomCohortRequest): Promise
     const row = { ...whose, sex, age };
     await writer.add(subject, { row, group, t1w, flair, brain, labels, roi: lesion?.mask });
   }
+  await writeJson(join(out, 'derivatives', 'labels', 'tasks.json'), SEGMENTATION_TASKS);
   await writer.close();
 }
+
+/** Each structure as a task for `fcd pretrain`, on the T1w images of this very cohort. */
+const SEGMENTATION_TASKS = {
+  schema: 1,
+  modality: 'T1w',
+  cohort: '../..',
+  tasks: PHANTOM_STRUCTURES.map(({ number, name }) => ({ kind: 'task', name, labels: [number] })),
+};
 
 /**
  * Patients and controls in equal number (one control more where it is odd), in random order, paired in sex and age; as
@@ -111,4 +122,4 @@ without that step.
 
 sub-*_FLAIR_roi: voxels where the lesion stands at half strength or more and which it alters (cortex, white matter of
 which at least a fifth turns grey, the funnel). derivatives/labels: 23 structures, the anatomy before the lesion, named
-in dseg.tsv. derivatives/masks: the brain, ventricles included, CSF around it excluded.`;
+in dseg.tsv and listed as segmentation tasks in tasks.json. derivatives/masks: the brain, ventricles included, CSF around it excluded.`;

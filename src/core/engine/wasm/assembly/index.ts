@@ -6,5 +6,6 @@ export { sums, gradientSums, affine, affineGradient } from './normalisation';
 export { maxPool, affineMaxPool, pooledGradientSums, maxPoolGradient, globalAverage, globalAverageGradient, subsample, subsampleGradient } from './pooling';
 export { fillZero, add, multiply, relu, sgd, adam } from './elementwise';
 export { resample } from './resample';
+export { taskProbabilities, taskGradient } from './task-loss';
 export { peak } from './peak';
 export { PANEL } from './micro-kernels';

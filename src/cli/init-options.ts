@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { InitRecord } from '../protocol/run';
 import type { Modality } from '../core/cohort/cohort';
-import { examineStart } from '../core/experiment/init-weights';
+import { examineStart, type ExaminedInit } from '../core/experiment/init-weights';
 import type { NetworkSpec } from '../core/model/spec';
 import { tell } from './terminal';
 
@@ -38,19 +38,26 @@ export async function initsGiven(
     return () => init;
   }
   const inits: InitRecord[] = [];
-  for (let fold = 1; fold <= folds; fold++)
-    inits.push(await initGiven({ ...flags, init: flags.init.replaceAll(FOLD, String(fold)) }, spec));
+  const said = new Set<string>();
+  for (let fold = 1; fold <= folds; fold++) {
+    const { record, sentences } = await examined(
+      { ...flags, init: flags.init.replaceAll(FOLD, String(fold)) },
+      spec,
+    );
+    inits.push(record);
+    for (const sentence of sentences) if (!said.has(sentence)) tell(sentence);
+    for (const sentence of sentences) said.add(sentence);
+  }
   return ({ index }) => inits[index];
 }
 
-/** Looks at the weights to start from and says what is in them. Needs the engine. */
+/** Looks at the weights to start from and says what is in them. */
 export async function initGiven(flags: InitFlags, spec: NetworkSpec): Promise<InitRecord> {
-  const { record, sentences } = await examineStart(
-    flags.init,
-    spec,
-    flags.modality,
-    flags.initSameNames ?? false,
-  );
+  const { record, sentences } = await examined(flags, spec);
   for (const sentence of sentences) tell(sentence);
   return record;
+}
+
+function examined(flags: InitFlags, spec: NetworkSpec): Promise<ExaminedInit> {
+  return examineStart(flags.init, spec, flags.modality, flags.initSameNames ?? false);
 }

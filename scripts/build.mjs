@@ -27,6 +27,8 @@ const PROGRAMS = {
   'src/compute/main.ts': 'dist/compute/main.js',
   'scripts/bench/machine.ts': 'dist/bench/machine.js',
   'scripts/bench/our-peer.ts': 'dist/bench/our-peer.js',
+  'scripts/transfer-trial/trial.ts': 'dist/trial/trial.js',
+  'scripts/ship-weights/ship.ts': 'dist/trial/ship-weights.js',
 };
 
 /** The editor's side, built where its source exists: CommonJS in the extension host, modules in a webview. */

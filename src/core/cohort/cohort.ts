@@ -14,10 +14,14 @@ export type HeadModality = Exclude<Modality, 'mixed'>;
 export const HEAD_MODALITIES: readonly HeadModality[] = ['T1w', 'FLAIR', 'T1w+FLAIR'];
 export const MODALITIES: readonly Modality[] = [...HEAD_MODALITIES, 'mixed'];
 
-/** The contrasts of a case in the order of the network's input channels. Of `mixed`, a case has one (see casesWith). */
-export function contrastsOf(modality: Modality, { images }: Pick<Case, 'images'>): readonly Contrast[] {
-  if (modality === 'mixed') return CONTRASTS.filter((contrast) => images[contrast] !== undefined).slice(0, 1);
-  return modality === 'T1w+FLAIR' ? CONTRASTS : [modality];
+/**
+ * The contrasts of a case in the order of the network's input channels. Of `mixed` a case has one (see casesWith);
+ * without a case, both that there can be.
+ */
+export function contrastsOf(modality: Modality, one?: Pick<Case, 'images'>): readonly Contrast[] {
+  if (modality === 'T1w+FLAIR') return CONTRASTS;
+  if (modality !== 'mixed') return [modality];
+  return one === undefined ? CONTRASTS : CONTRASTS.filter((contrast) => one.images[contrast] !== undefined);
 }
 
 /** Input channels of a network of a modality. */

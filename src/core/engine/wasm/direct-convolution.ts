@@ -22,6 +22,14 @@ const WORTH_CROSSING = 1.15;
 const MOST_PANELS = 32;
 /** With so few input channels the taps along a row are taken as channels (a scan's modalities). */
 const FOLD_CHANNELS = 4;
+/** Products that a micro-kernel sums in registers: with so many per tap, every tap's sum goes to memory. */
+const CHAIN = 256;
+/** Packed panels that a thread keeps to itself: half of a second-level cache. */
+const OWN_PANELS_BYTES = 1 << 20;
+/** Pieces of work per thread where each packs panels of its own. */
+const PIECES_OF_PANELS = 4;
+/** Height or width of grids on which much of what taps read is padding. */
+const SMALL_GRID = 8;
 /** Work that is done before another thread has woken: so many floats to copy, multiply-adds to compute. */
 const ALONE = { floats: 65_536, products: 1_000_000 };
 
@@ -88,6 +96,56 @@ function withPaddedRows(machine: Machine, g: ConvGeometry, x: number, use: (padd
   });
 }
 
+/** How a gathering pass is shared out, and scratch memory in bytes: results do not depend on it. */
+function gatherPlan(pass: 'y' | 'dx', g: Folded, threads: number, panel: number) {
+  const forward = pass === 'y';
+  const sourceGrid = forward ? g.input : g.output;
+  const grid = forward ? g.output : g.input;
+  const voxel = forward ? g.inChannels : g.outChannels;
+  const rows = g.run ?? g.inChannels;
+  const k = forward ? rows : g.outChannels;
+  const channels = forward ? g.outChannels : rows;
+  const taps = product(g.kernel);
+  const panels = Math.ceil(channels / panel);
+  const panelBytes = taps * k * panel * 4;
+
+  const axes = gatherAxes(pass, g, sourceGrid, voxel);
+  const mostTaps = axes.reduce((product, axis) => product * axis[1], 1);
+  const tileBytes = 32 * (1 + mostTaps);
+  const classes = axes.reduce((product, axis) => product * axis[0], 1);
+  const largest = axes.reduce((product, axis, a) => product * Math.ceil(grid[a] / axis[0]), g.batch);
+  const tiles = Math.ceil(largest / TILE);
+  const tilesPerChunk = Math.max(1, Math.min(16, tiles, Math.floor(TABLE_BYTES / tileBytes)));
+  const chunks = Math.ceil(tiles / tilesPerChunk);
+
+  // A filter that is larger than what it is multiplied with is not worth a way through memory.
+  const tapsPerSlice = k >= CHAIN ? g.kernel[2] : taps;
+  const sliceBytes = (panelBytes / taps) * tapsPerSlice;
+  const ownPanels = Math.max(1, Math.floor(OWN_PANELS_BYTES / sliceBytes));
+  const ownGroups = Math.min(panels, Math.max(Math.ceil(panels / ownPanels), PIECES_OF_PANELS * threads));
+  const packsOwn = taps * channels > largest * classes && ownGroups >= 2 * threads;
+  let groups = 1;
+  while (chunks * classes * groups < PIECES * threads && groups < panels) groups *= 2;
+  groups = packsOwn ? ownGroups : Math.min(groups, panels);
+  const own = packsOwn ? Math.ceil(panels / groups) * sliceBytes : 0;
+  return {
+    sourceBytes: product(sourceGrid) * voxel * 4,
+    grid,
+    rows,
+    k,
+    channels,
+    taps,
+    axes,
+    tilesPerChunk,
+    groups,
+    packsOwn,
+    tapsPerSlice,
+    depthFirst: meetsLessPadding(grid, axes),
+    packed: packsOwn ? 0 : panels * panelBytes,
+    thread: tilesPerChunk * tileBytes + THREAD_BYTES + 32 * axes[2][1] + own,
+  };
+}
+
 /** y from x, or dx from dy: every result gathers what its taps read. */
 function gather(
   machine: Machine,
@@ -99,60 +157,46 @@ function gather(
 ): void {
   const { heap, pool, panel } = machine;
   const forward = pass === 'y';
-  const sourceGrid = forward ? g.input : g.output;
-  const grid = forward ? g.output : g.input;
-  const voxel = forward ? g.inChannels : g.outChannels;
-  const rows = g.run ?? g.inChannels;
-  const k = forward ? rows : g.outChannels;
-  const channels = forward ? g.outChannels : rows;
-  const taps = product(g.kernel);
-  const panels = Math.ceil(channels / panel);
-
-  const axes = gatherAxes(pass, g, sourceGrid, voxel);
-  const mostTaps = axes.reduce((product, axis) => product * axis[1], 1);
-  const tileBytes = 32 * (1 + mostTaps);
-  const classes = axes.reduce((product, axis) => product * axis[0], 1);
-  const largest = axes.reduce((product, axis, a) => product * Math.ceil(grid[a] / axis[0]), g.batch);
-  const tiles = Math.ceil(largest / TILE);
-  const tilesPerChunk = Math.max(1, Math.min(16, tiles, Math.floor(TABLE_BYTES / tileBytes)));
-  const chunks = Math.ceil(tiles / tilesPerChunk);
-  let groups = 1;
-  while (chunks * classes * groups < PIECES * pool.threads && groups < panels) groups *= 2;
-  groups = Math.min(groups, panels);
-  const scratchBytes = tilesPerChunk * tileBytes + THREAD_BYTES + 32 * axes[2][1];
-
-  const floats = taps * rows * g.outChannels;
-  const alone = g.batch * product(g.output) * floats <= ALONE.products;
+  const plan = gatherPlan(pass, g, pool.threads, panel);
+  const { axes, taps, rows, packsOwn } = plan;
+  const alone = g.batch * product(g.output) * taps * rows * g.outChannels <= ALONE.products;
   const axisBytes = axes.map((axis) => axis.byteLength);
-  heap.withScratch(
-    [panels * panel * taps * k * 4, scratchBytes * pool.threads, ...axisBytes],
-    (packed, scratch, ...axisAt) => {
+  heap.withScratch([plan.packed, plan.thread * pool.threads, ...axisBytes], (packed, scratch, ...axisAt) => {
+    if (!packsOwn)
       pool.run(forward ? 'packFilter' : 'packFilterTransposed', [filter, packed, taps, rows, g.outChannels]);
-      axes.forEach((axis, a) => heap.int32(axisAt[a], axis.length).set(axis));
-      pool.run(
-        'convolution',
-        [
-          source,
-          packed,
-          result,
-          ZEROS_AT,
-          SINK_AT,
-          scratch,
-          scratchBytes,
-          g.batch,
-          product(sourceGrid) * voxel * 4,
-          ...grid,
-          channels,
-          k,
-          taps,
-          ...axisAt,
-          tilesPerChunk,
-          groups,
-        ],
-        alone,
-      );
-    },
-  );
+    axes.forEach((axis, a) => heap.int32(axisAt[a], axis.length).set(axis));
+    pool.run(
+      'convolution',
+      [
+        source,
+        packed,
+        result,
+        ZEROS_AT,
+        SINK_AT,
+        scratch,
+        plan.thread,
+        g.batch,
+        plan.sourceBytes,
+        ...plan.grid,
+        plan.channels,
+        plan.k,
+        taps,
+        ...axisAt,
+        plan.tilesPerChunk,
+        plan.groups,
+        packsOwn ? filter : 0,
+        plan.tapsPerSlice,
+        forward ? 0 : 1,
+        plan.depthFirst ? 1 : 0,
+      ],
+      alone,
+    );
+  });
+}
+
+/** Whether height and width are so small that more is padding there than along the depth. */
+function meetsLessPadding(grid: Triple, axes: readonly Int32Array[]): boolean {
+  return axes[1][1] * axes[2][1] > 1 && Math.min(grid[1], grid[2]) <= SMALL_GRID;
 }
 
 const axisCache = new Map<string, readonly Int32Array[]>();
@@ -269,9 +313,7 @@ export function directScratchBytes(
   const [d, h, w] = copied.input;
   const copy = folded ? g.batch * d * h * w * g.inChannels * 4 : 0;
   if (pass === 'dfilter') return copy + gradientPlan(copied, threads, panel).thread * threads;
-  const taps = product(g.kernel);
-  const [lanes, rows] = pass === 'dx' ? [g.inChannels, g.outChannels] : [g.outChannels, g.inChannels];
-  const filter = taps * Math.ceil(lanes / panel) * panel * rows * 4;
-  const tables = 4 * (g.kernel[0] + 2) * (d + h + w + product(g.stride));
-  return filter + copy + tables + threads * (TABLE_BYTES + THREAD_BYTES + 64 * taps);
+  const plan = gatherPlan(pass, copied, threads, panel);
+  const tables = plan.axes.reduce((sum, axis) => sum + axis.byteLength + 64, 0);
+  return copy + plan.packed + tables + threads * plan.thread;
 }

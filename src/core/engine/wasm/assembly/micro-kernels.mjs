@@ -77,14 +77,15 @@ function gatherGemm(rows, vectors) {
  * Implicit GEMM: y[row][lane] = sum over taps and k of source[tap][row][k] * panel[tap][k][lane], for \`tiles\` tiles of
  * ${rows} positions. \`table\` holds entries of 8 words; a tile is a head (${rows} addresses of the result, unused, number of
  * taps) and, per tap, ${rows} source addresses, unused, the tap's byte offset in the panel. Tiles are \`pitch\` bytes apart.
+ * With \`accumulate\` the sums are added to the result.
  */
-export function gatherGemm(tiles: i32, table: usize, pitch: usize, k: i32, panel: usize, column: usize): void {
+export function gatherGemm(tiles: i32, table: usize, pitch: usize, k: i32, panel: usize, column: usize, accumulate: bool): void {
   const tapBytes = <usize>k * ${vectors * 16};
   const chain: usize = <usize>(k < ${CHAIN} ? ${CHAIN} / k : 1) << 5;
   for (let t = 0; t < tiles; t++) {
     let tap = table + 32;
     const end = tap + (<usize>load<i32>(table, 28) << 5);
-    let first = true;
+    let first = !accumulate;
     do {
 ${accumulators(rows, vectors)}
       const stop = end - tap > chain ? tap + chain : end;

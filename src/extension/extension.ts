@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { CaseCommands } from './case/case-commands';
+import { CheckpointEditor } from './checkpoint/checkpoint-editor';
+import { registerImportCommand } from './checkpoint/import-command';
 import { CohortCatalog } from './cohort/cohort-catalog';
 import { CohortView } from './cohort/cohort-view';
 import { ComputeClient } from './compute/client';
@@ -23,6 +25,7 @@ import { VolumeEditor } from './volume/volume-editor';
 /** What the extension gives to others that activate it: tests, and extensions that open cases. */
 export interface FcdLens {
   readonly volumes: VolumeEditor;
+  readonly checkpoints: CheckpointEditor;
   readonly compute: Compute;
   readonly runs: Runs;
   readonly runsView: RunsView;
@@ -44,6 +47,7 @@ export function activate(context: vscode.ExtensionContext): FcdLens {
     log,
   );
   const volumes = new VolumeEditor(context.extensionUri, log);
+  const checkpoints = new CheckpointEditor(context.extensionUri, compute, log);
   const runs = new Runs(tasks, log);
   const cohorts = new CohortCatalog();
   const runsView = new RunsView(runs);
@@ -53,6 +57,7 @@ export function activate(context: vscode.ExtensionContext): FcdLens {
     compute,
     tasks,
     volumes,
+    checkpoints,
     runs,
     cohorts,
     runsView,
@@ -63,9 +68,10 @@ export function activate(context: vscode.ExtensionContext): FcdLens {
     new TrainCommand(context.workspaceState, cohorts, compute, tasks),
     new StatusBar(compute, tasks, runs),
     registerPhantomCommand(tasks),
+    registerImportCommand(compute, checkpoints),
     registerSelectEngine(compute),
     vscode.tasks.registerTaskProvider(TASK_TYPE, new FcdTaskProvider(tasks, cohorts, runs)),
     vscode.commands.registerCommand('fcd.showLog', () => log.show()),
   );
-  return { volumes, compute, runs, runsView, cohortView, tasks };
+  return { volumes, checkpoints, compute, runs, runsView, cohortView, tasks };
 }

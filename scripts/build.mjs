@@ -50,6 +50,11 @@ const EDITOR = {
     // NiiVue loads these for Zarr arrays, which are not shown here: 1.4 MB of other people's inflaters.
     external: ['numcodecs/*'],
   },
+  'src/webview/inspector/main.ts': {
+    outfile: 'dist/webview/inspector.js',
+    format: 'iife',
+    platform: 'browser',
+  },
 };
 
 await buildModules();

@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { CaseCommands } from './case/case-commands';
+import { CheckpointEditor } from './checkpoint/checkpoint-editor';
+import { registerImportCommand } from './checkpoint/import-command';
 import { CohortCatalog } from './cohort/cohort-catalog';
 import { CohortView } from './cohort/cohort-view';
 import { ComputeClient } from './compute/client';
@@ -24,6 +26,7 @@ import { VolumeEditor } from './volume/volume-editor';
 /** What the extension gives to others that activate it: tests, and extensions that open cases. */
 export interface FcdLens {
   readonly volumes: VolumeEditor;
+  readonly checkpoints: CheckpointEditor;
   readonly compute: Compute;
   readonly runs: Runs;
   readonly runsView: RunsView;
@@ -46,6 +49,7 @@ export function activate(context: vscode.ExtensionContext): FcdLens {
   );
   const weights = new ShippedWeights(root, (message) => log.warn(message));
   const volumes = new VolumeEditor(context.extensionUri, log);
+  const checkpoints = new CheckpointEditor(context.extensionUri, compute, log);
   const runs = new Runs(tasks, log);
   const cohorts = new CohortCatalog();
   const runsView = new RunsView(runs);
@@ -55,6 +59,7 @@ export function activate(context: vscode.ExtensionContext): FcdLens {
     compute,
     tasks,
     volumes,
+    checkpoints,
     runs,
     cohorts,
     runsView,
@@ -65,9 +70,10 @@ export function activate(context: vscode.ExtensionContext): FcdLens {
     new TrainCommand(context.workspaceState, cohorts, compute, tasks, weights),
     new StatusBar(compute, tasks, runs),
     registerPhantomCommand(tasks),
+    registerImportCommand(compute, checkpoints),
     registerSelectEngine(compute),
     vscode.tasks.registerTaskProvider(TASK_TYPE, new FcdTaskProvider(tasks, cohorts, runs, weights)),
     vscode.commands.registerCommand('fcd.showLog', () => log.show()),
   );
-  return { volumes, compute, runs, runsView, cohortView, tasks };
+  return { volumes, checkpoints, compute, runs, runsView, cohortView, tasks };
 }

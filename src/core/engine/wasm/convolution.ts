@@ -1,5 +1,6 @@
 import type { ConvGeometry } from './conv-geometry';
 import { tileSizeOf, type Algorithm } from './conv-plan';
+import { multiplyDepthTiles } from './depth-convolution';
 import { multiplyGradientTaps, multiplyTaps } from './direct-convolution';
 import type { Machine } from './machine';
 import { multiplyGradientTiles, multiplyTiles } from './tiled-convolution';
@@ -61,5 +62,6 @@ function gatherBy(
 ): void {
   const size = tileSizeOf(how);
   if (size) multiplyTiles(machine, pass, g, size, source, filter, result);
+  else if (how === 'depth') multiplyDepthTiles(machine, g, source, filter, result);
   else multiplyTaps(machine, pass, g, how === 'folded', source, filter, result);
 }

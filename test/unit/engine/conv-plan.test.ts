@@ -96,7 +96,7 @@ describe('the plan of convolutions', () => {
     expect(algorithmsFor('y', stem)).toEqual(['direct', 'folded', 'depth']);
     expect(estimatedBest('y', stem)).toBe('depth');
     expect(estimatedBest('y', { ...stem, batch: 1, output: [4, 10, 10] })).toBe('folded');
-    expect(algorithmsFor('dfilter', stem)).toEqual(['direct', 'folded']);
+    expect(algorithmsFor('dfilter', stem)).toEqual(['direct', 'folded', 'depth']);
     expect(estimatedBest('dx', stem)).toBe('direct');
   });
 });

@@ -60,10 +60,9 @@ async function compute(
     sizes.filter,
   ].map(place);
   convolve(machine, geometry, x, filter, y, algorithm);
-  // A stem's gradients have algorithms of their own.
-  const gradients = algorithm === 'depth' ? 'folded' : algorithm;
-  if (gradients !== 'folded') convolveInputGradient(machine, geometry, dy, filter, dx, gradients);
-  convolveFilterGradient(machine, geometry, x, dy, dfilter, gradients);
+  // Nobody asks for the gradient of a scan.
+  if (algorithm !== 'depth') convolveInputGradient(machine, geometry, dy, filter, dx, algorithm);
+  convolveFilterGradient(machine, geometry, x, dy, dfilter, algorithm);
   const { mean, variance } = channelMoments(
     machine,
     { rows: sizes.x / geometry.inChannels, channels: geometry.inChannels },

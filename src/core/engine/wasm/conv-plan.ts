@@ -7,7 +7,7 @@ import type { TileSize } from './tile-axis';
 
 /**
  * `direct`: tap by tap. `folded`: with the taps along a row as channels, for the few channels of a scan.
- * `depth`: by short convolutions along the depth, for a stem's result. `tiles-n`: by short convolutions of n results along each axis (Winograd's).
+ * `depth`: by short convolutions along the depth, for a stem. `tiles-n`: by short convolutions of n results along each axis (Winograd's).
  */
 export const ALGORITHMS = ['direct', 'folded', 'depth', 'tiles-2', 'tiles-3', 'tiles-4'] as const;
 export type Algorithm = (typeof ALGORITHMS)[number];

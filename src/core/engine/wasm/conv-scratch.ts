@@ -20,7 +20,7 @@ export function scratchBytesBy(
   g: ConvGeometry,
   { threads, panel = WIDEST_PANEL }: ScratchOptions,
 ): number {
-  if (algorithm === 'depth') return depthScratchBytes(g, threads, panel);
+  if (algorithm === 'depth') return depthScratchBytes(pass, g, threads, panel);
   const size = tileSizeOf(algorithm);
   return size
     ? tiledScratchBytes(pass, g, size, threads, panel)

@@ -1,6 +1,6 @@
 import type { ConvGeometry } from './conv-geometry';
 import { tileSizeOf, type Algorithm } from './conv-plan';
-import { multiplyDepthTiles } from './depth-convolution';
+import { multiplyDepthTiles, multiplyGradientDepthTiles } from './depth-convolution';
 import { multiplyGradientTaps, multiplyTaps } from './direct-convolution';
 import type { Machine } from './machine';
 import { multiplyGradientTiles, multiplyTiles } from './tiled-convolution';
@@ -45,6 +45,7 @@ export function convolveFilterGradient(
   const run = (how: Algorithm) => {
     const size = tileSizeOf(how);
     if (size) multiplyGradientTiles(machine, g, size, x, dy, dfilter);
+    else if (how === 'depth') multiplyGradientDepthTiles(machine, g, x, dy, dfilter);
     else multiplyGradientTaps(machine, g, how === 'folded', x, dy, dfilter);
   };
   if (algorithm) run(algorithm);

@@ -12,10 +12,13 @@ const POINTS = {
 const KERNEL_DEPTH = 7;
 const MOST_ROWS = 8;
 
-/** Whether a convolution can be computed by short convolutions along the depth: y of a stem over one channel. */
+/** Positions of dy that the gradient multiplies at a time. */
+const BLOCK_POSITIONS = 256;
+
+/** Whether a convolution over one channel, a stem's, can be computed by short convolutions along the depth. */
 export function depthServes(pass: ConvPass, g: ConvGeometry): boolean {
   return (
-    pass === 'y' &&
+    pass !== 'dx' &&
     g.inChannels === 1 &&
     g.kernel[0] === KERNEL_DEPTH &&
     g.kernel[1] > 4 &&
@@ -32,6 +35,8 @@ interface DepthMatrices {
   readonly data: Float32Array;
   readonly filter: Float32Array;
   readonly back: Float32Array;
+  /** The same as [group of six products][6][6], for the gradient. */
+  readonly spread: Float32Array;
 }
 
 /**
@@ -48,15 +53,19 @@ function depthMatrices(stride: number): DepthMatrices {
   const data = new Float32Array(Math.ceil(products / ROWS) * ROWS * inputs);
   const filter = new Float32Array(products * KERNEL_DEPTH);
   const back = new Float32Array(products * ROWS);
+  const spread = new Float32Array(Math.ceil(products / ROWS) * ROWS * ROWS);
   let at = 0;
   for (const part of parts)
     for (let p = 0; p < part.products; p++, at++) {
       const group = Math.floor(at / ROWS) * inputs * ROWS + (at % ROWS);
       part.data[p].forEach((value, i) => (data[group + (part.firstTap + i * stride) * ROWS] = value));
       part.filter[p].forEach((value, i) => (filter[at * KERNEL_DEPTH + part.firstTap + i * stride] = value));
-      part.result.forEach((row, i) => (back[at * ROWS + i] = row[p]));
+      part.result.forEach((row, i) => {
+        back[at * ROWS + i] = row[p];
+        spread[(Math.floor(at / ROWS) * ROWS + i) * ROWS + (at % ROWS)] = row[p];
+      });
     }
-  return { inputs, products, data, filter, back };
+  return { inputs, products, data, filter, back, spread };
 }
 
 const matricesOf = new Map<number, DepthMatrices>();
@@ -69,7 +78,7 @@ function matrices(stride: number): DepthMatrices {
 
 const roundUp = (value: number, multiple: number) => Math.ceil(value / multiple) * multiple;
 
-function depthPlan(g: ConvGeometry, panel: number) {
+function depthPlan(g: ConvGeometry, threads: number, panel: number) {
   const { inputs, products } = matrices(g.stride[0]);
   const lanes = roundUp(g.outChannels, panel);
   const positions = roundUp(g.output[2], ROWS);
@@ -90,6 +99,34 @@ function depthPlan(g: ConvGeometry, panel: number) {
     productBytes,
     filter: products * g.kernel[1] * g.kernel[2] * lanes * 4,
     thread: roundUp(planes + rowBytes + sideBytes + products * productBytes + ROWS * panel * 4, 64),
+    ...gradientPlan(g, threads, panel, rowBytes),
+  };
+}
+
+/** Rows of dy with positions between them, so that all of a block are equally far apart, and the scratch that takes. */
+function gradientPlan(g: ConvGeometry, threads: number, panel: number, rowBytes: number) {
+  const { products } = matrices(g.stride[0]);
+  const between = Math.ceil(Math.max(0, g.kernel[2] - g.stride[2]) / g.stride[2]);
+  const rowPositions = g.output[2] + between;
+  const rowsPerBlock = Math.max(1, Math.min(g.output[1], Math.floor(BLOCK_POSITIONS / rowPositions)));
+  const positions = rowsPerBlock * rowPositions;
+  const side = roundUp(
+    (positions * g.stride[2] + g.kernel[2]) * g.kernel[1] * 4 + rowBytes * g.kernel[1] + 192,
+    64,
+  );
+  const spread = positions * panel * 4 + 192;
+  const panels = Math.ceil(g.outChannels / panel);
+  const tiles = Math.ceil((g.kernel[1] * g.kernel[2]) / ROWS) * panels;
+  const groups = Math.ceil(products / ROWS);
+  const groupsAtOnce = panels % threads === 0 || panels >= 4 * threads ? groups : 1;
+  return {
+    rowPositions,
+    rowsPerBlock,
+    side,
+    spread,
+    sums: products * tiles * ROWS * panel * 4,
+    groupsAtOnce,
+    gradientThread: roundUp(groupsAtOnce * ROWS * (g.input[1] * rowBytes + side + spread) + rowBytes, 64),
   };
 }
 
@@ -102,7 +139,7 @@ export function multiplyDepthTiles(
   y: number,
 ): void {
   const { heap, pool, panel } = machine;
-  const plan = depthPlan(g, panel);
+  const plan = depthPlan(g, pool.threads, panel);
   const tables = matrices(g.stride[0]);
   const bytes = [tables.data, tables.filter, tables.back].map((table) => table.byteLength);
   heap.withScratch(
@@ -133,15 +170,67 @@ export function multiplyDepthTiles(
         plan.rowBytes,
         plan.sideBytes,
         plan.productBytes,
+        0,
+        0,
+        0,
       ]);
     },
   );
 }
 
+/** dfilter from x and dy. */
+export function multiplyGradientDepthTiles(
+  machine: Machine,
+  g: ConvGeometry,
+  x: number,
+  dy: number,
+  dfilter: number,
+): void {
+  const { heap, pool, panel } = machine;
+  const plan = depthPlan(g, pool.threads, panel);
+  const tables = matrices(g.stride[0]);
+  const bytes = [tables.data, tables.filter, tables.spread].map((table) => table.byteLength);
+  heap.withScratch(
+    [plan.sums, plan.gradientThread * pool.threads, ...bytes],
+    (sums, scratch, dataAt, filterAt, spreadAt) => {
+      heap.float32(dataAt, tables.data.length).set(tables.data);
+      heap.float32(filterAt, tables.filter.length).set(tables.filter);
+      heap.float32(spreadAt, tables.spread.length).set(tables.spread);
+      pool.run('depthGradientTiles', [
+        x,
+        sums,
+        dy,
+        scratch,
+        plan.gradientThread,
+        dataAt,
+        spreadAt,
+        plan.inputs,
+        plan.products,
+        g.batch,
+        ...g.input,
+        ...g.output,
+        g.outChannels,
+        g.kernel[1],
+        g.kernel[2],
+        ...g.stride,
+        ...g.padding,
+        plan.rowBytes,
+        plan.side,
+        plan.spread,
+        plan.rowsPerBlock,
+        plan.rowPositions,
+        plan.groupsAtOnce,
+      ]);
+      pool.run('collectDepthFilter', [dfilter, sums, filterAt, plan.products, ...g.kernel, g.outChannels]);
+    },
+  );
+}
+
 /** Bytes of scratch memory, tables included. */
-export function depthScratchBytes(g: ConvGeometry, threads: number, panel: number): number {
-  const { filter, thread, inputs, products } = depthPlan(g, panel);
-  return filter + thread * threads + (products + ROWS) * (inputs + KERNEL_DEPTH + ROWS) * 4;
+export function depthScratchBytes(pass: ConvPass, g: ConvGeometry, threads: number, panel: number): number {
+  const { filter, thread, sums, gradientThread, inputs, products } = depthPlan(g, threads, panel);
+  const held = pass === 'dfilter' ? sums + gradientThread * threads : filter + thread * threads;
+  return held + (products + ROWS) * (inputs + KERNEL_DEPTH + ROWS) * 4;
 }
 
 /** Multiply-adds of {@link multiplyDepthTiles} that count: the matrix products and the way back. */

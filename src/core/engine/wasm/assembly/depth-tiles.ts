@@ -78,6 +78,11 @@ export function transformDepthFilter(thread: i32, threads: i32, at: usize): void
   /** Bytes of rows side by side, and of one product of a row of positions. */
   sideBytes: usize;
   productBytes: usize;
+  /** For the gradient: rows of dy at a time, and positions of a row with those that keep rows apart. */
+  rowsPerBlock: i32;
+  rowPositions: i32;
+  /** Groups of six products that a thread takes with one panel: all of them read dy once, one lets more threads work. */
+  groupsAtOnce: i32;
 }
 
 const ROW_BYTES: usize = <usize>(ROWS * 4);
@@ -107,7 +112,7 @@ export function depthTiles(thread: i32, threads: i32, at: usize): void {
     if (item >= job.batch * tiles) return;
     const n = item / tiles;
     const first = (item % tiles) * ROWS;
-    transformPlanes(job, n, first, planes, x, planeBytes);
+    for (let group = 0; group < planes; group += ROWS) transformPlanes(job, n, first, group, x + <usize>group * planeBytes, planeBytes);
     const made = smaller(ROWS, job.outDepth - first);
     for (let oh = 0; oh < job.outHeight; oh++) {
       for (let product = 0; product < job.products; product++) {
@@ -140,8 +145,8 @@ export function depthTiles(thread: i32, threads: i32, at: usize): void {
   }
 }
 
-/** The planes of x that six planes of the result read -> transformed planes, whose rows bring their padding along. */
-function transformPlanes(job: DepthTilesJob, n: i32, first: i32, planes: i32, to: usize, planeBytes: usize): void {
+/** The planes of x that six planes of the result read -> six transformed ones, whose rows bring their padding along. */
+function transformPlanes(job: DepthTilesJob, n: i32, first: i32, group: i32, to: usize, planeBytes: usize): void {
   const start = first * job.strideD - job.padD;
   const low = start < 0 ? smaller(-start, job.inputs) : 0;
   const end = smaller(job.inputs, job.depth - start);
@@ -149,20 +154,17 @@ function transformPlanes(job: DepthTilesJob, n: i32, first: i32, planes: i32, to
   const xRow = <usize>(job.width * 4);
   const xPlane = <usize>job.height * xRow;
   const before = <usize>(job.padW * 4);
-  // A lone plane of padding is read as many times as none: its address must only be one of x.
+  // Where all is padding no plane is read: its address must only be one of x.
   const from = job.x + <usize>(n * job.depth + (count ? start + low : 0)) * xPlane;
+  const a = job.data + <usize>(group * job.inputs) * 4 + <usize>low * ROW_BYTES;
   for (let h = 0; h < job.height; h++) {
     const row = to + <usize>h * job.rowBytes;
-    for (let group = 0; group < planes; group += ROWS) {
-      const a = job.data + <usize>(group * job.inputs) * 4 + <usize>low * ROW_BYTES;
-      const target = row + <usize>group * planeBytes;
-      for (let w: usize = 0; w < xRow; w += PANEL_BYTES)
-        outerProduct(count, a, ROW_BYTES, from + <usize>h * xRow + w, xPlane, target + before + w, planeBytes, false);
-      for (let i = 0; i < ROWS; i++) {
-        const line = target + <usize>i * planeBytes;
-        memory.fill(line, 0, before);
-        memory.fill(line + before + xRow, 0, job.rowBytes - before - xRow);
-      }
+    for (let w: usize = 0; w < xRow; w += PANEL_BYTES)
+      outerProduct(count, a, ROW_BYTES, from + <usize>h * xRow + w, xPlane, row + before + w, planeBytes, false);
+    for (let i = 0; i < ROWS; i++) {
+      const line = row + <usize>i * planeBytes;
+      memory.fill(line, 0, before);
+      memory.fill(line + before + xRow, 0, job.rowBytes - before - xRow);
     }
   }
 }
@@ -196,4 +198,93 @@ function sideBySide(job: DepthTilesJob, plane: usize, h: i32, zeros: usize, to: 
   v128.store(to + pitch, v128.shuffle<f64>(low01, low23, 1, 3));
   v128.store(to + 2 * pitch, v128.shuffle<f64>(high01, high23, 0, 2));
   v128.store(to + 3 * pitch, v128.shuffle<f64>(high01, high23, 1, 3));
+}
+
+/**
+ * The transpose of {@link depthTiles}: sums of the outer products of transformed planes of x with dy, spread over the
+ * products. A thread takes some groups of six products and one panel; `packed` is where their sums go, [product][panel][tile of rows],
+ * `result` is dy, and `back` [group of six products][plane of dy][ROWS].
+ */
+export function depthGradientTiles(thread: i32, threads: i32, at: usize): void {
+  const job = changetype<DepthTilesJob>(at);
+  const panels = ceilDivide(job.columns, PANEL);
+  const groups = ceilDivide(ceilDivide(job.products, ROWS), job.groupsAtOnce);
+  const planes = job.groupsAtOnce * ROWS;
+  const planeBytes = <usize>job.height * job.rowBytes;
+  const x = job.scratch + <usize>thread * job.scratchBytes;
+  const zeros = x + <usize>planes * planeBytes;
+  const side = zeros + job.rowBytes;
+  const spread = side + <usize>planes * job.sideBytes;
+  const step = <usize>(job.strideW * job.kernelH * 4);
+  const voxelBytes = <usize>(job.columns * 4);
+  const outPlane = <usize>(job.outHeight * job.outWidth) * voxelBytes;
+  const tiles = ceilDivide(job.outDepth, ROWS);
+  const rowTiles = ceilDivide(job.kernelH * job.kernelW, ROWS);
+  const tileBytes = <usize>ROWS * PANEL_BYTES;
+  memory.fill(zeros, 0, job.rowBytes);
+  for (;;) {
+    const item = claim(job.counter);
+    if (item >= groups * panels) return;
+    const panel = item % panels;
+    const group = (item / panels) * planes;
+    const taken = smaller(planes, job.products - group);
+    // Positions that keep rows apart stay zero, and what they meet must be a number.
+    memory.fill(side, 0, <usize>planes * (job.sideBytes + job.productBytes));
+    for (let tile = 0; tile < job.batch * tiles; tile++) {
+      const n = tile / tiles;
+      const first = (tile % tiles) * ROWS;
+      const made = smaller(ROWS, job.outDepth - first);
+      for (let i = 0; i < taken; i += ROWS) transformPlanes(job, n, first, group + i, x + <usize>i * planeBytes, planeBytes);
+      const spreadMatrix = job.back + <usize>(group * ROWS * 4);
+      for (let row = 0; row < job.outHeight; row += job.rowsPerBlock) {
+        const rows = smaller(job.rowsPerBlock, job.outHeight - row);
+        for (let r = 0; r < rows; r++) {
+          const oh = row + r;
+          for (let i = 0; i < taken; i++)
+            sideBySide(job, x + <usize>i * planeBytes, oh * job.strideH - job.padH, zeros, side + <usize>i * job.sideBytes + <usize>(r * job.rowPositions) * step);
+          let from = job.result + <usize>(((n * job.outDepth + first) * job.outHeight + oh) * job.outWidth) * voxelBytes + <usize>panel * PANEL_BYTES;
+          let to = spread + <usize>(r * job.rowPositions) * PANEL_BYTES;
+          for (let ow = 0; ow < job.outWidth; ow++) {
+            for (let i = 0; i < taken; i += ROWS)
+              outerProduct(made, spreadMatrix + <usize>(i * ROWS * 4), ROW_BYTES, from, outPlane, to + <usize>i * job.productBytes, job.productBytes, false);
+            from += voxelBytes;
+            to += PANEL_BYTES;
+          }
+        }
+        for (let i = 0; i < taken; i++) {
+          let a = side + <usize>i * job.sideBytes;
+          let sums = job.packed + <usize>(((group + i) * panels + panel) * rowTiles) * tileBytes;
+          for (let t = 0; t < rowTiles; t++) {
+            outerProduct(rows * job.rowPositions, a, step, spread + <usize>i * job.productBytes, PANEL_BYTES, sums, PANEL_BYTES, tile > 0 || row > 0);
+            a += ROW_BYTES;
+            sums += tileBytes;
+          }
+        }
+      }
+    }
+  }
+}
+
+/** The sums of {@link depthGradientTiles} -> the taps along the depth; fields as of {@link transformDepthFilter}. */
+export function collectDepthFilter(thread: i32, threads: i32, at: usize): void {
+  const job = changetype<DepthFilterJob>(at);
+  const panels = ceilDivide(job.columns, PANEL);
+  const plane = job.kernelH * job.kernelW;
+  const rowTiles = ceilDivide(plane, ROWS);
+  const productBytes = <usize>(panels * rowTiles * ROWS) * PANEL_BYTES;
+  for (;;) {
+    const tap = claim(job.counter);
+    if (tap >= plane) return;
+    const kh = tap / job.kernelW;
+    const place = (tap % job.kernelW) * job.kernelH + kh;
+    for (let column = 0; column < job.columns; column++) {
+      const from = job.packed + <usize>((column / PANEL) * rowTiles * ROWS + place) * PANEL_BYTES + <usize>((column % PANEL) << 2);
+      for (let kd = 0; kd < job.kernelD; kd++) {
+        let sum: f32 = 0;
+        for (let product = 0; product < job.products; product++)
+          sum += load<f32>(job.matrix + <usize>((product * job.kernelD + kd) << 2)) * load<f32>(from + <usize>product * productBytes);
+        store<f32>(job.filter + <usize>(((kd * plane + tap) * job.columns + column) << 2), sum);
+      }
+    }
+  }
 }

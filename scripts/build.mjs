@@ -71,11 +71,22 @@ async function buildModules() {
   const hash = createHash('sha256')
     .update(JSON.stringify([compiler, MODULES, sources]))
     .digest('hex');
+  // Timings count for these kernels and for how they are driven.
+  const drivers = readdirSync(dirname(assembly))
+    .filter((name) => name.endsWith('.ts'))
+    .sort()
+    .map((name) => readFileSync(join(dirname(assembly), name), 'utf8'));
+  mkdirSync(engine, { recursive: true });
+  writeFileSync(
+    join(engine, 'kernels.sha256'),
+    createHash('sha256')
+      .update(JSON.stringify([hash, drivers]))
+      .digest('hex'),
+  );
   const stamp = join(engine, 'modules.sha256');
   const built = Object.keys(MODULES).every((name) => existsSync(join(engine, `${name}.wasm`)));
   if (built && existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return;
 
-  mkdirSync(engine, { recursive: true });
   for (const [name, module] of Object.entries(MODULES)) {
     // Each module is compiled from a folder of its own: the sources and its micro-kernels.
     const folder = join(root, 'dist', 'assembly', name);

@@ -93,8 +93,10 @@ describe('the plan of convolutions', () => {
       padding: [3, 3, 3],
       dilation: [1, 1, 1],
     });
-    expect(algorithmsFor('y', stem)).toEqual(['direct', 'folded']);
-    expect(estimatedBest('y', stem)).toBe('folded');
+    expect(algorithmsFor('y', stem)).toEqual(['direct', 'folded', 'depth']);
+    expect(estimatedBest('y', stem)).toBe('depth');
+    expect(estimatedBest('y', { ...stem, batch: 1, output: [4, 10, 10] })).toBe('folded');
+    expect(algorithmsFor('dfilter', stem)).toEqual(['direct', 'folded', 'depth']);
     expect(estimatedBest('dx', stem)).toBe('direct');
   });
 });

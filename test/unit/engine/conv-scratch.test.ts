@@ -28,6 +28,11 @@ const shapes = {
     padding: [1, 1, 1],
     dilation: [1, 1, 1],
   }),
+  'a stem of one channel': geometryOf(2, [20, 21, 22], [1, 16], [7, 7, 7], {
+    stride: [1, 2, 2],
+    padding: [3, 3, 3],
+    dilation: [1, 1, 1],
+  }),
   'a stem': geometryOf(1, [20, 21, 22], [2, 16], [7, 7, 7], {
     stride: [1, 2, 2],
     padding: [3, 3, 3],

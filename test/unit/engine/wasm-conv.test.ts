@@ -55,6 +55,26 @@ function randomTiled(random: Random): ConvGeometry {
   }
 }
 
+/** Stems over one channel: depths that are no multiple of what is made at a time, strides of 1 and 2, uneven padding. */
+const STEMS: readonly ConvGeometry[] = [
+  geometryOf(2, [9, 12, 11], [1, 20], [7, 7, 7], {
+    stride: [1, 2, 2],
+    padding: [3, 3, 3],
+    dilation: [1, 1, 1],
+  }),
+  geometryOf(1, [17, 10, 9], [1, 16], [7, 7, 7], {
+    stride: [2, 2, 2],
+    padding: [3, 3, 3],
+    dilation: [1, 1, 1],
+  }),
+  geometryOf(3, [7, 5, 21], [1, 33], [7, 5, 3], {
+    stride: [1, 1, 3],
+    padding: [0, 2, 5],
+    dilation: [1, 1, 1],
+  }),
+  geometryOf(1, [1, 8, 3], [1, 8], [7, 8, 7], { stride: [2, 1, 1], padding: [3, 4, 3], dilation: [1, 1, 1] }),
+];
+
 const TILES: readonly Algorithm[] = ['tiles-2', 'tiles-3', 'tiles-4'];
 
 const plain = { stride: [1, 1, 1], padding: [1, 1, 1], dilation: [1, 1, 1] } as const;
@@ -144,6 +164,14 @@ for (const module of MODULES) {
         const geometry = randomTiled(random);
         expect(algorithmsFor('y', geometry)).toContain(algorithm);
         for (const [what, error] of convErrors(machine, geometry, i, algorithm))
+          expect(error, `${what} of ${JSON.stringify(geometry)}`).toBeLessThan(1e-5);
+      }
+    });
+
+    it('agree with double precision by short convolutions along the depth', () => {
+      for (const geometry of STEMS) {
+        expect(algorithmsFor('y', geometry)).toContain('depth');
+        for (const [what, error] of convErrors(machine, geometry, 3, 'depth'))
           expect(error, `${what} of ${JSON.stringify(geometry)}`).toBeLessThan(1e-5);
       }
     });

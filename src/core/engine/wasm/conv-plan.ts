@@ -1,14 +1,15 @@
 import { InputError } from '../../errors';
 import { product, type ConvGeometry, type ConvPass } from './conv-geometry';
+import { depthProducts, depthServes } from './depth-convolution';
 import { canFold } from './direct-convolution';
 import { tilesServe, tilingOf } from './tiled-convolution';
 import type { TileSize } from './tile-axis';
 
 /**
  * `direct`: tap by tap. `folded`: with the taps along a row as channels, for the few channels of a scan.
- * `tiles-n`: by short convolutions of n results along each axis (Winograd's).
+ * `depth`: by short convolutions along the depth, for a stem. `tiles-n`: by short convolutions of n results along each axis (Winograd's).
  */
-export const ALGORITHMS = ['direct', 'folded', 'tiles-2', 'tiles-3', 'tiles-4'] as const;
+export const ALGORITHMS = ['direct', 'folded', 'depth', 'tiles-2', 'tiles-3', 'tiles-4'] as const;
 export type Algorithm = (typeof ALGORITHMS)[number];
 
 const TILE_SIZES = new Map<Algorithm, TileSize>([
@@ -27,6 +28,7 @@ export function algorithmsFor(pass: ConvPass, g: ConvGeometry): Algorithm[] {
   return [
     'direct',
     ...(canFold(pass, g) ? ['folded' as const] : []),
+    ...(depthServes(pass, g) ? ['depth' as const] : []),
     ...(tilesServe(g) ? TILE_SIZES.keys() : []),
   ];
 }
@@ -129,7 +131,9 @@ const FEW_POSITIONS = 500;
 /** What may be chosen without being asked for. */
 function candidatesFor(pass: ConvPass, g: ConvGeometry): Algorithm[] {
   const few = g.batch * product(g.output) < FEW_POSITIONS;
-  return algorithmsFor(pass, g).filter((algorithm) => !(few && tileSizeOf(algorithm)));
+  return algorithmsFor(pass, g).filter(
+    (algorithm) => !(few && (tileSizeOf(algorithm) || algorithm === 'depth')),
+  );
 }
 
 /** Algorithms that are worth timing: their estimates are not far from the best. */
@@ -164,7 +168,9 @@ function timeCandidates(candidates: readonly Algorithm[], run: (algorithm: Algor
 
 /** The choice where nothing was timed. */
 export function estimatedBest(pass: ConvPass, g: ConvGeometry): Algorithm {
-  if (canFold(pass, g)) return 'folded';
+  const served = candidatesFor(pass, g);
+  // Both are worth more than the taps' number tells.
+  for (const algorithm of ['depth', 'folded'] as const) if (served.includes(algorithm)) return algorithm;
   return candidatesFor(pass, g)
     .map((algorithm) => ({ algorithm, cost: estimate(algorithm, pass, g) }))
     .reduce((a, b) => (b.cost < a.cost ? b : a)).algorithm;
@@ -192,6 +198,7 @@ function estimate(algorithm: Algorithm, pass: ConvPass, g: ConvGeometry): number
   const size = tileSizeOf(algorithm);
   const pairs = g.inChannels * g.outChannels;
   const taps = product(g.kernel);
+  if (algorithm === 'depth') return depthProducts(g) * COST.directProduct;
   if (!size) {
     const insides = [0, 1, 2].map((a) => tapsInside(g, a));
     // Some of the taps in the padding are left out.

@@ -1,5 +1,6 @@
 import type { ConvGeometry, ConvPass } from './conv-geometry';
 import { estimatedBest, tileSizeOf, type Algorithm } from './conv-plan';
+import { depthScratchBytes } from './depth-convolution';
 import { directScratchBytes } from './direct-convolution';
 import { tiledScratchBytes } from './tiled-convolution';
 
@@ -19,6 +20,7 @@ export function scratchBytesBy(
   g: ConvGeometry,
   { threads, panel = WIDEST_PANEL }: ScratchOptions,
 ): number {
+  if (algorithm === 'depth') return depthScratchBytes(pass, g, threads, panel);
   const size = tileSizeOf(algorithm);
   return size
     ? tiledScratchBytes(pass, g, size, threads, panel)

@@ -1,5 +1,6 @@
 import type { ConvGeometry } from './conv-geometry';
 import { tileSizeOf, type Algorithm } from './conv-plan';
+import { multiplyDepthTiles, multiplyGradientDepthTiles } from './depth-convolution';
 import { multiplyGradientTaps, multiplyTaps } from './direct-convolution';
 import type { Machine } from './machine';
 import { multiplyGradientTiles, multiplyTiles } from './tiled-convolution';
@@ -44,6 +45,7 @@ export function convolveFilterGradient(
   const run = (how: Algorithm) => {
     const size = tileSizeOf(how);
     if (size) multiplyGradientTiles(machine, g, size, x, dy, dfilter);
+    else if (how === 'depth') multiplyGradientDepthTiles(machine, g, x, dy, dfilter);
     else multiplyGradientTaps(machine, g, how === 'folded', x, dy, dfilter);
   };
   if (algorithm) run(algorithm);
@@ -61,5 +63,6 @@ function gatherBy(
 ): void {
   const size = tileSizeOf(how);
   if (size) multiplyTiles(machine, pass, g, size, source, filter, result);
+  else if (how === 'depth') multiplyDepthTiles(machine, g, source, filter, result);
   else multiplyTaps(machine, pass, g, how === 'folded', source, filter, result);
 }

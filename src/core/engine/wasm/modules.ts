@@ -44,9 +44,9 @@ export function compileModule(module: KernelModule): { compiled: WebAssembly.Mod
   }
 }
 
-/** Hash of the kernels' sources and compiler: what was timed with other kernels does not count. */
+/** Hash of the kernels' sources, compiler and drivers: what was timed with others does not count. */
 export function kernelBuild(): string {
-  const stamp = join(engineFolder(), 'modules.sha256');
+  const stamp = join(engineFolder(), 'kernels.sha256');
   return existsSync(stamp) ? readFileSync(stamp, 'utf8').trim() : 'unknown';
 }
 

@@ -5,6 +5,7 @@ export { transformFilter, multiplyTiles, gatherTiles, multiplySharedTiles, scatt
 export { sums, gradientSums, affine, affineGradient } from './normalisation';
 export { maxPool, affineMaxPool, pooledGradientSums, maxPoolGradient, globalAverage, globalAverageGradient, subsample, subsampleGradient } from './pooling';
 export { fillZero, add, multiply, relu, sgd, adam } from './elementwise';
+export { transformDepthFilter, depthTiles, depthGradientTiles, collectDepthFilter } from './depth-tiles';
 export { resample } from './resample';
 export { taskProbabilities, taskGradient } from './task-loss';
 export { peak } from './peak';

@@ -9,3 +9,8 @@ export interface ShortConvolution {
   readonly result: readonly (readonly number[])[];
 }
 export const SHORT_CONVOLUTIONS: readonly ShortConvolution[];
+export function toomCook(
+  outputs: number,
+  taps: number,
+  points: readonly number[],
+): Omit<ShortConvolution, 'name'>;

@@ -22,7 +22,7 @@
  * interpolate; transposed, so that it filters. With the points p_j and f_j = product of (p_j - p_l) over l other than j:
  * R has the powers of p_j as columns, F the powers divided by f_j as rows, D the coefficients of the product of (x - p_l).
  */
-function toomCook(outputs, taps, points) {
+export function toomCook(outputs, taps, points) {
   const others = (j) => points.filter((_, l) => l !== j);
   const powers = (p, count) => Array.from({ length: count }, (_, i) => p ** i);
   const inputs = outputs + taps - 1;

@@ -45,6 +45,8 @@ describe('a newcomer with the packaged extension', () => {
       'Train FCD Model',
       'Predict Case',
       'Show Grad-CAM',
+      'Import Pretrained Weights',
+      'Compare Checkpoints',
       'Create Phantom Cohort',
       'Open Report',
       'Select Engine',
@@ -132,6 +134,33 @@ describe('a newcomer with the packaged extension', () => {
     const report = await window_.webview('text=For research, not for diagnosis');
     expect(await report.locator('img, svg').count()).toBeGreaterThan(0);
     await picture(page(), 'report');
+  });
+
+  it('looks inside the checkpoint of a run: tensors, filters, layers', async () => {
+    await window_.runCommand('View: Close All Editors');
+    await window_.runCommand('View: Hide Panel').catch(() => undefined);
+    const row = await window_.inExplorer('runs', 'checkpoints', 'best', 'model.safetensors');
+    const begin = Date.now();
+    await row.click();
+    const inspector = await window_.webview('.window .row.tensor');
+    keepFigure('click to the tree of a checkpoint', Date.now() - begin);
+    await inspector.locator('.found', { hasText: 'All values are finite' }).waitFor();
+    await inspector.locator('.row.tensor', { hasText: 'conv1.weight' }).first().click();
+    await inspector.locator('.slices canvas').first().waitFor();
+    // From the keyboard too: down to the next tensor that is shown, and back.
+    const chosen = inspector.locator('.row.selected');
+    await page().keyboard.press('ArrowDown');
+    await page().keyboard.press('ArrowDown');
+    await expect.poll(() => chosen.innerText()).not.toContain('conv1.weight');
+    await page().keyboard.press('Home');
+    await page().keyboard.press('ArrowDown');
+    await expect.poll(() => chosen.innerText()).toContain('conv1.weight');
+    await inspector.locator('.slices canvas').first().waitFor();
+    await picture(page(), 'checkpoint');
+    await inspector.locator('[role=tab]', { hasText: 'Network' }).click();
+    await inspector.locator('.total', { hasText: 'FLOP' }).waitFor();
+    await inspector.locator('tbody tr', { hasText: 'layer4' }).first().waitFor();
+    await picture(page(), 'checkpoint-network');
   });
 
   it('looks at the Grad-CAM of a case beside the code', async () => {

@@ -27,9 +27,11 @@ const PROGRAMS = {
   'src/compute/main.ts': 'dist/compute/main.js',
   'scripts/bench/machine.ts': 'dist/bench/machine.js',
   'scripts/bench/our-peer.ts': 'dist/bench/our-peer.js',
+  'scripts/transfer-trial/trial.ts': 'dist/trial/trial.js',
+  'scripts/ship-weights/ship.ts': 'dist/trial/ship-weights.js',
 };
 
-/** The editor's side, built where its source exists: CommonJS in the extension host, plain scripts in a webview. */
+/** The editor's side, built where its source exists: CommonJS in the extension host, modules in a webview. */
 const EDITOR = {
   'src/extension/extension.ts': {
     outfile: 'dist/extension/extension.cjs',
@@ -38,8 +40,12 @@ const EDITOR = {
     external: ['vscode'],
   },
   'src/webview/volume/main.ts': {
-    outfile: 'dist/webview/volume.js',
-    format: 'iife',
+    outdir: 'dist/webview',
+    entryNames: 'volume',
+    // The page draws before NiiVue has arrived, which is a file of its own.
+    splitting: true,
+    chunkNames: 'volume-[name]',
+    format: 'esm',
     platform: 'browser',
     // NiiVue loads these for Zarr arrays, which are not shown here: 1.4 MB of other people's inflaters.
     external: ['numcodecs/*'],
@@ -127,12 +133,12 @@ async function buildPrograms() {
 }
 
 async function buildEditor() {
-  for (const [source, { outfile, ...options }] of Object.entries(EDITOR)) {
+  for (const [source, { outfile, outdir, ...options }] of Object.entries(EDITOR)) {
     if (!existsSync(join(root, source))) continue;
     try {
       await build({
         entryPoints: [join(root, source)],
-        outfile: join(root, outfile),
+        ...(outfile ? { outfile: join(root, outfile) } : { outdir: join(root, outdir) }),
         bundle: true,
         minify: true,
         sourcemap: 'linked',
@@ -141,7 +147,7 @@ async function buildEditor() {
         logLevel: 'warning',
         ...options,
       });
-      say(outfile);
+      say(outfile ?? outdir);
     } catch {
       process.exitCode = 1;
     }

@@ -2,3 +2,5 @@ export const VSIX_LIMIT_BYTES: number;
 
 /** Packs what is built into the .vsix at this path and answers its bytes; fails over the limit. */
 export function makeVsix(path: string): Promise<number>;
+/** Bytes of the weights that are shipped, by their files in models/. */
+export function bytesOfWeights(): number;

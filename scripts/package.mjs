@@ -1,12 +1,12 @@
 // `npm run package`: builds everything and makes fcd-lens-VERSION.vsix, whose size is held to what we promise.
 import { spawnSync } from 'node:child_process';
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createVSIX } from '@vscode/vsce';
 import { ROOT } from '../test/vscode/locate.mjs';
 
-/** At most 3 MB without weights, so that a window on a slow line has it in seconds. */
+/** At most 3 MB without the weights of models/, so that a window on a slow line has it in seconds. */
 export const VSIX_LIMIT_BYTES = 3_000_000;
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
@@ -34,9 +34,18 @@ export async function makeVsix(path) {
     rewriteRelativeLinks: false,
   });
   const { size } = statSync(path);
-  if (size > VSIX_LIMIT_BYTES)
+  const rest = size - bytesOfWeights();
+  if (rest > VSIX_LIMIT_BYTES)
     throw new Error(
-      `${path} has ${size} bytes, more than ${VSIX_LIMIT_BYTES}. See what is in it: npx vsce ls.`,
+      `${path} has ${rest} bytes beside the weights, more than ${VSIX_LIMIT_BYTES}. See what is in it: npx vsce ls.`,
     );
   return size;
+}
+
+/** Bytes of the shipped weights, which hardly get smaller when they are packed. */
+export function bytesOfWeights() {
+  const models = join(ROOT, 'models');
+  return readdirSync(models)
+    .filter((name) => name.endsWith('.safetensors'))
+    .reduce((sum, name) => sum + statSync(join(models, name)).size, 0);
 }

@@ -6,13 +6,13 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { CASES } from './cases.mjs';
 import { measureCase } from './case.mjs';
-import { measureGrids, measureLayers } from './layers.mjs';
+import { measureGrids, measureLayers, measureNetworks } from './layers.mjs';
 import { startPeers } from './peers.mjs';
 
 const HELP = `npm run bench -- [--peer torch] [--only NAME ...] [--rounds N] [--profile] [--out FILE]
 
   --peer torch       measure in turns with PyTorch (Debian's python3-torch; FCD_PYTHON names another Python)
-  --only NAME ...    only what has all words of one NAME in its own: "step 96", "layers 7x7x7", grids, gradcam, ...
+  --only NAME ...    only what has all words of one NAME in its own: "step 96", "layers 7x7x7", grids, "network resnet50", gradcam, ...
   --rounds N         turns that each side takes (default 5; the median counts)
   --threads N        threads of both sides (default: physical cores)
   --module NAME      a kernel module by name: simd256, simd128-relaxed, simd128-strict
@@ -71,7 +71,7 @@ const settings = {
 };
 const start = (more = {}) => startPeers({ ...settings, ...more }, running);
 
-const results = { layers: [], grids: [], cases: [] };
+const results = { layers: [], grids: [], networks: [], cases: [] };
 const headlines = [];
 let machine;
 try {
@@ -86,6 +86,7 @@ try {
   const context = { start, isWanted, rounds, peak: machine.peak, threads: machine.threads, settings };
   results.layers = await measureLayers(context, headlines);
   results.grids = await measureGrids(context, headlines);
+  results.networks = await measureNetworks(context, headlines);
   for (const one of CASES)
     if (isWanted(one.name)) results.cases.push(await measureCase(context, one, headlines));
 } finally {

@@ -1,4 +1,5 @@
 // Single convolutions: forward, input gradient and filter gradient.
+import { CASES } from './cases.mjs';
 import { median, table } from './print.mjs';
 
 const cube = (n) => [n, n, n];
@@ -60,6 +61,50 @@ export async function measureGrids(context, headlines) {
   return results;
 }
 
+/** A layer counts for its step from this share of the time of all of its convolutions on. */
+const HEAVY = 0.05;
+
+/** Every convolution of the networks that are trained, and what share of its step's convolutions it is. */
+export async function measureNetworks(context, headlines) {
+  const networks = CASES.filter(({ kind }) => kind === 'step').map((one) => ({
+    ...one,
+    name: one.name.replace('step', 'network'),
+  }));
+  const results = [];
+  for (const network of networks.filter(({ name }) => context.isWanted(name)))
+    results.push(await measureNetwork(context, network, headlines));
+  return results;
+}
+
+async function measureNetwork(context, network, headlines) {
+  const probe = await context.start({ torch: false });
+  const { layers } = await probe.ours.ask({ do: 'layersOf', ...network });
+  probe.stop();
+  const triple = (sizes) => (new Set(sizes).size === 1 ? `${sizes[0]}^3` : sizes.join('x'));
+  const shapes = layers.map((layer) => {
+    const { kernel, stride, inChannels, outChannels, input, dilation, times } = layer;
+    const strided = Math.max(...stride) > 1 ? ` stride ${triple(stride)}` : '';
+    const dilated = Math.max(...dilation) > 1 ? ` dilation ${dilation[0]}` : '';
+    const name = `${times} x ${triple(kernel)}${strided}${dilated}, ${inChannels} to ${outChannels} at ${triple(input)}`;
+    return { ...layer, name };
+  });
+  console.log(`\n${network.name}`);
+  const results = await measureShapes(context, shapes);
+  const cost = ({ ms, times }) => ms * times;
+  const total = results.reduce((sum, result) => sum + cost(result), 0);
+  for (const result of results) result.share = cost(result) / total;
+  if (context.settings.torch) {
+    const torchTotal = results.reduce((sum, { torchMs, times }) => sum + torchMs * times, 0);
+    headlines.push(`${network.name} convolutions ratio ${(torchTotal / total).toFixed(2)}x`);
+    const slowest = (some) => some.reduce((a, b) => (a.ratio < b.ratio ? a : b));
+    const say = (what, { ratio, name, pass }) =>
+      headlines.push(`${network.name} ${what} ratio ${ratio.toFixed(2)}x (${name}, ${pass})`);
+    say('slowest layer', slowest(results));
+    say('slowest layer above 5 %', slowest(results.filter(({ share }) => share > HEAVY)));
+  }
+  return { name: network.name, layers: results };
+}
+
 async function measureShapes({ start, rounds, peak }, shapes) {
   if (shapes.length === 0) return [];
   const peers = await start();
@@ -75,8 +120,10 @@ async function measureShapes({ start, rounds, peak }, shapes) {
 
 async function measureShape(peers, geometry, rounds, peak) {
   const passes = passesOf(geometry);
-  const products = geometry.inChannels * geometry.outChannels * geometry.kernel[0] ** 3;
-  const outputs = geometry.batch * Math.ceil(geometry.input[0] / geometry.stride[0]) ** 3;
+  const volume = (sizes) => sizes.reduce((a, b) => a * b, 1);
+  const products = geometry.inChannels * geometry.outChannels * volume(geometry.kernel);
+  const outputs =
+    geometry.batch * volume(geometry.input.map((size, a) => Math.ceil(size / geometry.stride[a])));
   const repeats = Math.max(2, Math.min(12, Math.round(4e9 / (2 * products * outputs))));
   const times = Object.fromEntries(passes.map((pass) => [pass, { ours: [], torch: [] }]));
   let flops;
@@ -90,17 +137,21 @@ async function measureShape(peers, geometry, rounds, peak) {
   const rows = [];
   const results = passes.map((pass) => {
     const { ours, torch } = times[pass];
-    const gflops = flops / median(ours) / 1e6;
-    const torchGflops = torch.length > 0 ? flops / median(torch) / 1e6 : undefined;
+    const ms = median(ours);
+    const gflops = flops / ms / 1e6;
+    const torchMs = torch.length > 0 ? median(torch) : undefined;
+    const torchGflops = torchMs && flops / torchMs / 1e6;
     const ratio = torchGflops && gflops / torchGflops;
     rows.push([
       geometry.name.replace('layers ', '').padEnd(46),
       pass.padEnd(15),
+      `${ms.toFixed(1).padStart(6)} ms`,
       `${gflops.toFixed(0).padStart(5)} GFLOP/s`,
       `${((100 * gflops) / peak).toFixed(0)} % of peak`.padStart(14),
       ratio ? `torch ${torchGflops.toFixed(0).padStart(4)}  ratio ${ratio.toFixed(2)}` : '',
     ]);
-    return { name: geometry.name, pass, gflops, torchGflops, ratio, ofPeak: gflops / peak };
+    const { name, times: occurs = 1 } = geometry;
+    return { name, pass, times: occurs, ms, torchMs, gflops, torchGflops, ratio, ofPeak: gflops / peak };
   });
   table(rows);
   return results;

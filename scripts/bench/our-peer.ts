@@ -21,8 +21,9 @@ import {
 import { convSizes } from '../../src/core/engine/wasm/reference';
 import { convFlops, geometryOf } from '../../src/core/engine/wasm/self-test';
 import { gradCam } from '../../src/core/explain/gradcam';
-import { forwardFlops } from '../../src/core/model/flops';
+import { forwardFlops, valueShapes } from '../../src/core/model/flops';
 import { Network } from '../../src/core/model/network';
+import { buildProgram } from '../../src/core/model/program';
 import { networkSpec, type NetworkSpec } from '../../src/core/model/spec';
 import { Random } from '../../src/core/random';
 import { DEFAULT_TRAINING, type TrainingConfig } from '../../src/core/train/config';
@@ -65,6 +66,7 @@ type Request =
   | { readonly do: 'step' | 'inference' | 'gradcam' }
   | { readonly do: 'profile'; readonly kind: 'step' | 'inference' | 'gradcam' }
   | ({ readonly do: 'layer' } & LayerRequest)
+  | ({ readonly do: 'layersOf' } & WholeRequest)
   | ({ readonly do: 'open' } & WholeRequest);
 
 /** A network with what a training step, a prediction or a class map needs. */
@@ -140,6 +142,8 @@ async function answer(request: Request): Promise<object> {
     }
     case 'layer':
       return layer(request);
+    case 'layersOf':
+      return { layers: layersOf(request) };
     case 'open':
       whole = new Whole(request, engine);
       return { flops: whole.flops };
@@ -161,6 +165,31 @@ async function answer(request: Request): Promise<object> {
 function opened(): Whole {
   if (!whole) throw new Error('No network is open.');
   return whole;
+}
+
+/** The different convolutions of a network, each with how often it occurs. */
+function layersOf({ arch, geometry, shortcut, grid, batch }: WholeRequest): object[] {
+  const program = buildProgram(networkSpec({ arch, geometry, shortcut }), { fused: true });
+  const shapes = valueShapes(program, [batch, ...grid, 1]);
+  const filters = new Map(program.parameters.map(({ name, shape }) => [name, shape]));
+  const found = new Map<string, { times: number }>();
+  for (const step of program.instructions) {
+    if (step.op !== 'conv') continue;
+    const [outChannels, inChannels, ...kernel] = filters.get(`${step.name}.weight`) ?? [];
+    const layer = {
+      batch,
+      input: shapes.get(step.from)?.slice(1, 4),
+      inChannels,
+      outChannels,
+      kernel,
+      ...step.attrs,
+    };
+    const key = JSON.stringify(layer);
+    const before = found.get(key);
+    if (before) before.times++;
+    else found.set(key, { ...layer, times: 1 });
+  }
+  return [...found.values()];
 }
 
 function layer(request: LayerRequest): object {

@@ -11,6 +11,7 @@ import { addHeatScore } from './commands/heatscore';
 import { addImport } from './commands/import';
 import { addInspect } from './commands/inspect';
 import { addPredict } from './commands/predict';
+import { addPretrain } from './commands/pretrain';
 import { addReport } from './commands/report';
 import { addTrain } from './commands/train';
 import { addWeights } from './commands/weights';
@@ -35,6 +36,7 @@ function program(): Command {
   addImport(fcd);
   addExport(fcd);
   addTrain(fcd);
+  addPretrain(fcd);
   addPredict(fcd);
   addExplain(fcd);
   addHeatScore(fcd);

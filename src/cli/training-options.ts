@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { InputError, messageOf } from '../core/errors';
 import {
   DEFAULT_TRAINING,
@@ -7,6 +7,7 @@ import {
   type OptimiserConfig,
   type TrainingConfig,
 } from '../core/train/config';
+import { NO_FINE_TUNING, stagesNamed, type FineTuning } from '../core/train/fine-tuning';
 import { numberWithin, wholeNumber } from './options';
 
 export interface TrainingFlags {
@@ -19,23 +20,57 @@ export interface TrainingFlags {
   readonly lr?: number;
   readonly weightDecay?: number;
   readonly patience?: number;
+  readonly lrEncoderFactor?: number;
+  readonly lrDecayPerStage?: number;
+  readonly freeze?: FineTuning['freeze'];
+  readonly unfreezeEvery?: number;
 }
 
 /** How to train: a JSON file for everything, flags for what is changed most. */
-export function addTrainingOptions(command: Command): Command {
+export function addTrainingOptions(command: Command, base = DEFAULT_TRAINING): Command {
   return command
     .option('--training <file>', 'training configuration as JSON (what is not in it keeps its default)')
-    .option('--epochs <n>', `epochs (default ${DEFAULT_TRAINING.epochs})`, wholeNumber(1))
-    .option('--batch <n>', `volumes per step (default ${DEFAULT_TRAINING.batchSize})`, wholeNumber(1))
+    .option('--epochs <n>', `epochs (default ${base.epochs})`, wholeNumber(1))
+    .option('--batch <n>', `volumes per step (default ${base.batchSize})`, wholeNumber(1))
     .option('--micro-batch <n>', 'volumes computed at once (default: the batch)', wholeNumber(1))
     .option(
       '--checkpoint-activations',
       'keep less for the backward pass and compute it again: a third slower',
     )
-    .addOption(new Option('--optimiser <name>', 'default adam').choices(['sgd', 'adam', 'adamw']))
+    .addOption(
+      new Option('--optimiser <name>', `default ${base.optimiser.kind}`).choices(['sgd', 'adam', 'adamw']),
+    )
     .option('--lr <rate>', 'learning rate', numberWithin(1e-9, 10))
     .option('--weight-decay <rate>', 'weight decay', numberWithin(0, 1))
-    .option('--patience <epochs>', 'early stopping; 0: none, and no validation split', wholeNumber(0));
+    .option('--patience <epochs>', 'early stopping; 0: none, and no validation split', wholeNumber(0))
+    .option(
+      '--lr-encoder-factor <share>',
+      "learning rate of the encoder as a share of the classifier's (MedicalNet: 0.01)",
+      numberWithin(1e-6, 1000),
+    )
+    .option(
+      '--lr-decay-per-stage <share>',
+      'each stage learns by this factor more slowly than the one behind it',
+      numberWithin(1e-6, 1),
+    )
+    .option(
+      '--freeze <stages>',
+      'parts that do not learn: stem,layer1,...,layer4, or encoder; their batch norm keeps its statistics',
+      frozenStages,
+    )
+    .option(
+      '--unfreeze-every <epochs>',
+      'after so many epochs each, one more frozen part begins to learn, the deepest first (0: none does)',
+      wholeNumber(0),
+    );
+}
+
+function frozenStages(text: string): FineTuning['freeze'] {
+  try {
+    return stagesNamed(text);
+  } catch (error) {
+    throw new InvalidArgumentError(messageOf(error));
+  }
 }
 
 const SGD: OptimiserConfig = {
@@ -70,9 +105,28 @@ export async function trainingGiven(flags: TrainingFlags, base = DEFAULT_TRAININ
         weightDecay: flags.weightDecay ?? optimiser.weightDecay,
       },
       patience: flags.patience ?? merged.patience,
+      ...fineTuningGiven(flags, merged.fineTuning),
     },
     flags.training ?? 'the training options',
   );
+}
+
+/** Nothing where neither file nor flags ask for it: runs of before and after are then described alike. */
+function fineTuningGiven(
+  { lrEncoderFactor, lrDecayPerStage, freeze, unfreezeEvery }: TrainingFlags,
+  fromFile: FineTuning | undefined,
+): { fineTuning?: FineTuning } {
+  const flags = [lrEncoderFactor, lrDecayPerStage, freeze, unfreezeEvery];
+  if (fromFile === undefined && flags.every((flag) => flag === undefined)) return {};
+  const base = { ...NO_FINE_TUNING, ...fromFile };
+  return {
+    fineTuning: {
+      encoderFactor: lrEncoderFactor ?? base.encoderFactor,
+      decayPerStage: lrDecayPerStage ?? base.decayPerStage,
+      freeze: freeze ?? base.freeze,
+      unfreezeEvery: unfreezeEvery ?? base.unfreezeEvery,
+    },
+  };
 }
 
 async function readObject(path: string): Promise<Partial<TrainingConfig>> {

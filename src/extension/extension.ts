@@ -18,6 +18,7 @@ import { registerSelectEngine } from './settings/select-engine';
 import { StatusBar } from './status/status-bar';
 import { FcdTaskProvider } from './tasks/task-provider';
 import { TaskRunner } from './tasks/task-runner';
+import { ShippedWeights } from './tasks/shipped-weights';
 import { TASK_TYPE } from './tasks/task-definition';
 import { TrainCommand } from './train/train-command';
 import { VolumeEditor } from './volume/volume-editor';
@@ -46,6 +47,7 @@ export function activate(context: vscode.ExtensionContext): FcdLens {
     { main: join(root, 'dist', 'cli', 'main.js'), runtime: () => runtimes.runtimeFor() },
     log,
   );
+  const weights = new ShippedWeights(root, (message) => log.warn(message));
   const volumes = new VolumeEditor(context.extensionUri, log);
   const checkpoints = new CheckpointEditor(context.extensionUri, compute, log);
   const runs = new Runs(tasks, log);
@@ -65,12 +67,12 @@ export function activate(context: vscode.ExtensionContext): FcdLens {
     new CaseCommands(context, compute, volumes, log),
     new RunCommands(runs, tasks),
     new ReportCommand(runs, tasks),
-    new TrainCommand(context.workspaceState, cohorts, compute, tasks),
+    new TrainCommand(context.workspaceState, cohorts, compute, tasks, weights),
     new StatusBar(compute, tasks, runs),
     registerPhantomCommand(tasks),
     registerImportCommand(compute, checkpoints),
     registerSelectEngine(compute),
-    vscode.tasks.registerTaskProvider(TASK_TYPE, new FcdTaskProvider(tasks, cohorts, runs)),
+    vscode.tasks.registerTaskProvider(TASK_TYPE, new FcdTaskProvider(tasks, cohorts, runs, weights)),
     vscode.commands.registerCommand('fcd.showLog', () => log.show()),
   );
   return { volumes, checkpoints, compute, runs, runsView, cohortView, tasks };

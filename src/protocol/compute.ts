@@ -181,7 +181,7 @@ export const modelSchema = v.object({
   /** Names of the classes, by index. */
   classes: v.array(v.string()),
   /** Which images it wants; null where the file does not say. */
-  modality: v.nullable(v.picklist(['T1w', 'FLAIR', 'T1w+FLAIR'])),
+  modality: v.nullable(v.picklist(['T1w', 'FLAIR', 'T1w+FLAIR', 'mixed'])),
   /** Whether the file carries the recipe by which images were prepared in training. */
   recipe: v.boolean(),
   /** Sources (heads) that the weights have seen in training; null where the file does not say. */

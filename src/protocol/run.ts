@@ -13,6 +13,9 @@ export const engineSchema = v.object({
   plan: v.optional(v.record(v.string(), v.string())),
 });
 
+/** What a network saw: `mixed` is both contrasts as cases of their own. */
+export const modalitySchema = v.picklist(['T1w', 'FLAIR', 'T1w+FLAIR', 'mixed']);
+
 export const networkSchema = v.object({
   arch: v.string(),
   geometry: v.string(),
@@ -28,12 +31,18 @@ export const initSchema = v.variant('kind', [
   v.object({ kind: v.literal('none') }),
   v.object({
     kind: v.literal('file'),
+    /** Where the file was asked for by name: `single:<task>` or `multi:<tasks>` of models/catalogue.json. */
+    strategy: v.optional(v.string()),
     /** Absolute path, and what the file held when the run began. */
     path: v.string(),
     sha256: v.string(),
     /** Tensors of the network that come from the file, and those that start fresh, by name. */
     loaded: v.number(),
     fresh: v.array(v.string()),
+    /** The first convolution of one channel is spread over so many; absent where it is taken as it is. */
+    spreadOver: v.optional(v.number()),
+    /** What the weights were trained on, where the file says so: the source of a transfer across modalities. */
+    sourceModality: v.optional(v.string()),
     /** Heads that the file's weights have seen; null where the file does not say. */
     seen: v.nullable(v.array(v.string())),
     /** A person said that heads of the same name in the file and in the cohort are different heads. */
@@ -41,6 +50,15 @@ export const initSchema = v.variant('kind', [
   }),
 ]);
 export type InitRecord = v.InferOutput<typeof initSchema>;
+
+/** What a run of pre-training segments. */
+export const segmentationSchema = v.object({
+  /** Absolute path of the file that names tasks and heads; its label maps and images make the fingerprint. */
+  tasksFile: v.string(),
+  tasks: v.array(v.object({ name: v.string(), labels: v.array(v.number()) })),
+  tasksPerStep: v.nullable(v.number()),
+  decoderChannels: v.number(),
+});
 
 /** run.json: what was asked, on what data, with what engine. Everything needed to repeat or resume it. */
 export const runSchema = v.object({
@@ -57,7 +75,7 @@ export const runSchema = v.object({
     fingerprint: v.string(),
     cases: v.number(),
   }),
-  modality: v.picklist(['T1w', 'FLAIR', 'T1w+FLAIR']),
+  modality: modalitySchema,
   fold: v.object({
     index: v.number(),
     count: v.number(),
@@ -71,6 +89,8 @@ export const runSchema = v.object({
   init: initSchema,
   training: v.record(v.string(), v.unknown()),
   engine: engineSchema,
+  /** There where a run pre-trains on segmentation; any other run classifies. */
+  segmentation: v.optional(segmentationSchema),
 });
 export type RunRecord = v.InferOutput<typeof runSchema>;
 

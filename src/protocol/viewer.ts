@@ -163,6 +163,16 @@ export const openingSchema = v.variant('kind', [
 ]);
 export type Opening = v.InferOutput<typeof openingSchema>;
 
+const tileSchema = v.object({
+  view: v.picklist(['axial', 'coronal', 'sagittal', 'render']),
+  left: v.number(),
+  top: v.number(),
+  width: v.number(),
+  height: v.number(),
+  /** What the upper left and the lower right corner show, RAS mm; null for the render. */
+  corners: v.nullable(v.pipe(v.array(triple), v.length(2))),
+});
+
 /** What is on the screen, for tests and for reports of trouble. */
 export const snapshotSchema = v.object({
   /** Changes with any pixel of the drawing. */
@@ -180,15 +190,9 @@ export const snapshotSchema = v.object({
     mask: v.nullable(v.number()),
     heat: v.nullable(v.number()),
   }),
-  tiles: v.array(
-    v.object({
-      view: v.picklist(['axial', 'coronal', 'sagittal', 'render']),
-      left: v.number(),
-      top: v.number(),
-      width: v.number(),
-      height: v.number(),
-    }),
-  ),
+  tiles: v.array(tileSchema),
+  /** Where the slices were painted until the graphics took over. */
+  painted: v.array(tileSchema),
   /** Colours drawn at the asked places; null where a place is on no slice. */
   colours: v.array(v.nullable(v.pipe(v.array(v.number()), v.length(4)))),
   overlays: v.array(v.object({ kind: v.string(), name: v.string(), visible: v.boolean() })),
@@ -225,11 +229,14 @@ export const HOST = {
   removeOverlay: { params: v.object({ path: v.string() }), result: nothing },
   openAsText: { params: nothing, result: nothing },
   openSettings: { params: nothing, result: nothing },
-  /** The first frame of a scene is on the screen. */
+  /** A scene is drawn. */
   drawn: {
     params: v.object({
-      /** From the webview's first line of script, ms: file fetched and inflated, first frame drawn. */
+      /**
+       * Since the page began, ms: files fetched and inflated, slices and lines on the screen, the graphics have drawn all.
+       */
       loaded: v.number(),
+      painted: v.number(),
       drawn: v.number(),
       webgl: v.string(),
     }),

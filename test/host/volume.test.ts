@@ -33,6 +33,21 @@ describe('opening a scan', () => {
     await screenshot('scan');
   });
 
+  it('paints the slices where NiiVue then draws them, so that nothing moves', async () => {
+    for (const file of [workspace().scan.t1w, workspace().corner]) {
+      const panel = await openVolume(file);
+      const { tiles, painted } = await panel.snapshot();
+      equal(painted.length, 3);
+      for (const tile of painted) {
+        const drawn = tiles.find(({ view }) => view === tile.view);
+        ok(drawn?.corners && tile.corners);
+        for (const side of ['left', 'top', 'width', 'height'] as const)
+          equal(tile[side], drawn[side], `${tile.view}: ${side}`);
+        tile.corners.flat().forEach((mm, n) => closeTo(mm, drawn.corners?.flat()[n] ?? NaN, 0.05));
+      }
+    }
+  });
+
   it('draws the greys that the file holds, voxel by voxel', async () => {
     const { t1w } = workspace().scan;
     const file = readNifti(readFileSync(t1w));

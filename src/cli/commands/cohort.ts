@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { GROUPS, MODALITIES } from '../../core/cohort/cohort';
+import { GROUPS, HEAD_MODALITIES } from '../../core/cohort/cohort';
 import { writePhantomCohort } from '../../core/cohort/phantom/write-phantom-cohort';
 import { plantCohort } from '../../core/cohort/plant/plant-cohort';
 import { readCohort } from '../../core/cohort/read-cohort';
@@ -112,7 +112,7 @@ function forPeople(summary: CohortSummary): string {
       group,
       String(of.cases),
       String(of.sources),
-      ...MODALITIES.map((modality) => String(of.usable[modality])),
+      ...HEAD_MODALITIES.map((modality) => String(of.usable[modality])),
       String(of.masks),
       String(of.brainMasks),
     ];
@@ -124,7 +124,7 @@ function forPeople(summary: CohortSummary): string {
   return [
     `${summary.root} (${summary.kind}): ${summary.cases} cases of ${summary.sources} heads`,
     '',
-    table(['group', 'cases', 'heads', ...MODALITIES, 'lesion masks', 'brain masks'], rows),
+    table(['group', 'cases', 'heads', ...HEAD_MODALITIES, 'lesion masks', 'brain masks'], rows),
     ...(findings.length > 0 ? ['', ...findings] : ['', 'Nothing is wrong with it.']),
     '',
     `fingerprint ${summary.fingerprint}`,

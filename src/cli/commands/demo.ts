@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
-import type { Cohort, Modality } from '../../core/cohort/cohort';
+import { channelsOf, type Cohort, type Modality } from '../../core/cohort/cohort';
 import { writePhantomCohort } from '../../core/cohort/phantom/write-phantom-cohort';
 import { plantCohort } from '../../core/cohort/plant/plant-cohort';
 import { readCohort } from '../../core/cohort/read-cohort';
@@ -111,7 +111,7 @@ async function run(flags: DemoFlags): Promise<void> {
     arch: 'resnet10',
     geometry: 'compact',
     width: 0.25,
-    inChannels: flags.modality === 'T1w+FLAIR' ? 2 : 1,
+    inChannels: channelsOf(flags.modality),
   });
   tell(`${describeSpec(spec)}, ${FOLDS}-fold cross-validation by head over ${usable.length} images`);
   try {

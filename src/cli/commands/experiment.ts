@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
-import type { Modality } from '../../core/cohort/cohort';
+import { channelsOf, type Modality } from '../../core/cohort/cohort';
 import { stratifiedFolds } from '../../core/cohort/folds';
 import type { EngineReport } from '../../core/engine/engine';
 import { StoppedError } from '../../core/errors';
@@ -10,7 +10,7 @@ import { describeSpec, networkSpec } from '../../core/model/spec';
 import { writeReport } from '../../core/report/write-report';
 import { addFindingOptions, usableCohort, type FindingFlags } from '../cohort-input';
 import { withEngineOf, withNamedEngine } from '../engine';
-import { addInitOptions, initGiven, type InitFlags } from '../init-options';
+import { addInitOptions, initsGiven, type InitFlags } from '../init-options';
 import {
   addEngineOptions,
   addNetworkOptions,
@@ -35,6 +35,7 @@ interface ExperimentFlags
   readonly modality: Modality;
   readonly folds: number;
   readonly seed: number;
+  readonly splitSeed?: number;
   readonly dryRun?: boolean;
   readonly resume?: boolean;
 }
@@ -48,6 +49,11 @@ export function addExperiment(fcd: Command): void {
     .addOption(modalityOption())
     .option('--folds <n>', 'folds of the cross-validation', wholeNumber(2), 5)
     .option('--seed <n>', 'decides folds, order, augmentation and initialisation', wholeNumber(0), 42)
+    .option(
+      '--split-seed <n>',
+      'decides the folds alone, so that several seeds share them (default: the seed)',
+      wholeNumber(0),
+    )
     .addOption(new Option('--executor <name>', 'where runs are computed').choices(['local']).default('local'))
     .option('--dry-run', 'say what would be computed, and stop')
     .option('--resume', 'go on with what is in --out (the same command does so by itself)');
@@ -64,13 +70,13 @@ async function run(flags: ExperimentFlags): Promise<void> {
   const spec = networkSpec({
     ...networkGiven(flags),
     arch: flags.arch ?? 'resnet18',
-    inChannels: flags.modality === 'T1w+FLAIR' ? 2 : 1,
+    inChannels: channelsOf(flags.modality),
   });
   const recipe = await recipeGiven({ ...flags, preprocess: flags.preprocess ?? 'standard' });
   const training = await trainingGiven(flags);
   const { cohort, usable } = await usableCohort(flags.cohort, flags.modality, flags);
   if (flags.dryRun) {
-    const folds = stratifiedFolds(usable, flags.folds, flags.seed);
+    const folds = stratifiedFolds(usable, flags.folds, flags.splitSeed ?? flags.seed);
     print(`${describeSpec(spec)} on ${flags.modality} of ${usable.length} cases, ${flags.folds} runs:`);
     for (const fold of folds)
       print(
@@ -93,7 +99,8 @@ async function run(flags: ExperimentFlags): Promise<void> {
           spec,
           recipe,
           training,
-          init: await initGiven(flags, spec),
+          splitSeed: flags.splitSeed,
+          init: await initsGiven(flags, spec, flags.folds),
           engine,
           command: process.argv.slice(2),
           notes: [],

@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import type { RunRecord } from '../../protocol/run';
-import type { Case, Cohort, Modality } from '../../core/cohort/cohort';
+import { channelsOf, type Case, type Cohort, type Modality } from '../../core/cohort/cohort';
 import { stratifiedFolds } from '../../core/cohort/folds';
 import { readCohort } from '../../core/cohort/read-cohort';
 import { casesWith } from '../../core/cohort/usable-cases';
@@ -39,6 +39,7 @@ interface TrainFlags extends NetworkFlags, RecipeFlags, EngineFlags, TrainingFla
   readonly modality: Modality;
   readonly fold?: { index: number; count: number };
   readonly seed: number;
+  readonly splitSeed?: number;
   readonly out?: string;
   readonly resume?: string;
 }
@@ -51,6 +52,11 @@ export function addTrain(fcd: Command): void {
     .addOption(modalityOption())
     .option('--fold <k/K>', 'which fold is held out (default: 1/5)', foldOf)
     .option('--seed <n>', 'decides folds, order, augmentation and initialisation', wholeNumber(0), 42)
+    .option(
+      '--split-seed <n>',
+      'decides the folds alone, so that several seeds share them (default: the seed)',
+      wholeNumber(0),
+    )
     .option('--out <run>', 'the run directory to make');
   addInitOptions(command);
   addFindingOptions(command);
@@ -80,13 +86,13 @@ async function begin(out: string, flags: TrainFlags): Promise<void> {
   const spec = networkSpec({
     ...networkGiven(flags),
     arch: required(flags.arch, '--arch NAME'),
-    inChannels: flags.modality === 'T1w+FLAIR' ? 2 : 1,
+    inChannels: channelsOf(flags.modality),
   });
   const recipe = await recipeGiven({ ...flags, preprocess: flags.preprocess ?? 'standard' });
   const training = await trainingGiven(flags);
   const { cohort, usable } = await usableCohort(path, flags.modality, flags);
   const { index, count } = flags.fold ?? { index: 0, count: 5 };
-  const fold = stratifiedFolds(usable, count, flags.seed)[index];
+  const fold = stratifiedFolds(usable, count, flags.splitSeed ?? flags.seed)[index];
   await withNamedEngine(flags, async (engine) => {
     const directory = new RunDirectory(out);
     const record = runRecord({

@@ -1,16 +1,32 @@
 /** What the network is asked to tell apart; class 0 = control, class 1 = fcd. */
 export type Group = 'control' | 'fcd';
 export type Contrast = 'T1w' | 'FLAIR';
-/** What a network sees: one contrast, or both as two input channels. */
-export type Modality = Contrast | 'T1w+FLAIR';
+/**
+ * What a network sees: one contrast, both as two input channels, or `mixed`: every image of either contrast as a case of
+ * its own, through one input channel.
+ */
+export type Modality = Contrast | 'T1w+FLAIR' | 'mixed';
 
 export const GROUPS: readonly Group[] = ['control', 'fcd'];
 export const CONTRASTS: readonly Contrast[] = ['T1w', 'FLAIR'];
-export const MODALITIES: readonly Modality[] = ['T1w', 'FLAIR', 'T1w+FLAIR'];
+/** The modalities under which a head is one case. */
+export type HeadModality = Exclude<Modality, 'mixed'>;
+export const HEAD_MODALITIES: readonly HeadModality[] = ['T1w', 'FLAIR', 'T1w+FLAIR'];
+export const MODALITIES: readonly Modality[] = [...HEAD_MODALITIES, 'mixed'];
 
-/** The contrasts of a modality in the order of the network's input channels. */
-export function contrastsOf(modality: Modality): readonly Contrast[] {
-  return modality === 'T1w+FLAIR' ? CONTRASTS : [modality];
+/**
+ * The contrasts of a case in the order of the network's input channels. Of `mixed` a case has one (see casesWith);
+ * without a case, both that there can be.
+ */
+export function contrastsOf(modality: Modality, one?: Pick<Case, 'images'>): readonly Contrast[] {
+  if (modality === 'T1w+FLAIR') return CONTRASTS;
+  if (modality !== 'mixed') return [modality];
+  return one === undefined ? CONTRASTS : CONTRASTS.filter((contrast) => one.images[contrast] !== undefined);
+}
+
+/** Input channels of a network of a modality. */
+export function channelsOf(modality: Modality): number {
+  return modality === 'T1w+FLAIR' ? CONTRASTS.length : 1;
 }
 
 /** One examined head: its images, its lesion mask where it has one, and whom it stems from. */

@@ -50,7 +50,7 @@ export async function prepareScan(
 
 /** {@link prepareScan} for a case of a cohort, with its lesion mask. @throws InputError that names the file */
 export async function prepareCase(one: Case, modality: Modality, recipe: Recipe): Promise<PreparedCase> {
-  const images = contrastsOf(modality).map((contrast) => {
+  const images = contrastsOf(modality, one).map((contrast) => {
     const path = one.images[contrast];
     if (path === undefined) throw new InputError(`${one.participantId} has no ${contrast} image.`);
     return path;

@@ -1,12 +1,12 @@
 import {
   GROUPS,
-  MODALITIES,
+  HEAD_MODALITIES,
   type AgeColumn,
   type Case,
   type Cohort,
   type Finding,
   type Group,
-  type Modality,
+  type HeadModality,
 } from './cohort';
 import { bySeverity, counted } from './findings';
 import { protocolCounts, type ProtocolCount } from './protocol';
@@ -17,7 +17,7 @@ export interface GroupSummary {
   readonly cases: number;
   readonly sources: number;
   /** Cases that a model of the modality could use. */
-  readonly usable: Readonly<Record<Modality, number>>;
+  readonly usable: Readonly<Record<HeadModality, number>>;
   readonly masks: number;
   readonly brainMasks: number;
   readonly labelMaps: number;
@@ -65,7 +65,7 @@ export async function summarizeCohort(cohort: Cohort): Promise<CohortSummary> {
 
 function groupSummary(cohort: Cohort, group: Group): GroupSummary {
   const cases = cohort.cases.filter((one) => one.group === group);
-  const usable = MODALITIES.map(
+  const usable = HEAD_MODALITIES.map(
     (modality) =>
       [modality, casesWith(cohort, modality).usable.filter((one) => one.group === group).length] as const,
   );
@@ -74,7 +74,7 @@ function groupSummary(cohort: Cohort, group: Group): GroupSummary {
   return {
     cases: cases.length,
     sources: sourcesOf(cases),
-    usable: Object.fromEntries(usable) as Record<Modality, number>,
+    usable: Object.fromEntries(usable) as Record<HeadModality, number>,
     masks: count(({ roi }) => roi !== undefined),
     brainMasks: count(({ brain }) => brain !== undefined),
     labelMaps: count(({ labels }) => labels !== undefined),

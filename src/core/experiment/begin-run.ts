@@ -61,7 +61,7 @@ export function runRecord(asked: RunAsked): RunRecord {
 }
 
 /** Commit of the working directory's repository, where there is one: part of how a result can be traced. */
-function gitCommit(): string | null {
+export function gitCommit(): string | null {
   try {
     return execFileSync('git', ['rev-parse', 'HEAD'], {
       stdio: ['ignore', 'pipe', 'ignore'],

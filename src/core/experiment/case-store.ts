@@ -93,9 +93,9 @@ export class CaseStore {
   /** Bytes that all cases will take, from the images' headers: channels in float32, masks in a byte per voxel. */
   async bytesNeeded(): Promise<number> {
     const { modality, recipe } = this.preparation;
-    const contrasts = contrastsOf(modality);
     let bytes = 0;
     for (const one of this.cases) {
+      const contrasts = contrastsOf(modality, one);
       const path = one.images[contrasts[0]];
       if (path === undefined) continue;
       const masks = one.roi ? 2 : 1;

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Results } from '../../protocol/results';
-import { STOP_FILE, type RunRecord } from '../../protocol/run';
+import { STOP_FILE, type InitRecord, type RunRecord } from '../../protocol/run';
 import { InputError } from '../errors';
 import { writeJson } from '../files/whole';
 import type { Fold } from '../cohort/cohort';
@@ -14,8 +14,12 @@ import { executeRun, type RunOptions, type RunProgress } from './run';
 import { RunDirectory } from './run-directory';
 import { summarise, type FinishedRun } from './summarise';
 
-export interface CrossValidation extends Omit<RunAsked, 'fold'> {
+export interface CrossValidation extends Omit<RunAsked, 'fold' | 'init'> {
   readonly folds: number;
+  /** Decides the folds, where another number than `seed` does: several seeds can then share them. */
+  readonly splitSeed?: number;
+  /** What every fold starts from: weights that were pre-trained on a fold's training part are others in each fold. */
+  readonly init: InitRecord | ((fold: Fold) => InitRecord);
   readonly out: string;
   readonly notes: readonly string[];
 }
@@ -37,13 +41,18 @@ export async function crossValidate(
   const store = new CaseStore(asked.cases, asked);
   const advice = await store.memoryAdvice();
   if (advice !== undefined) options.onAdvice?.(advice);
-  const folds = stratifiedFolds(asked.cases, asked.folds, asked.seed);
+  const folds = stratifiedFolds(asked.cases, asked.folds, asked.splitSeed ?? asked.seed);
   // Everything that can be refused is refused before the first fold is computed.
   const runs: { fold: Fold; directory: RunDirectory; record: RunRecord }[] = [];
   for (const fold of folds) {
     const directory = foldDirectory(asked.out, fold.index);
     const name = `${asked.name}, fold ${fold.index + 1} of ${fold.count}`;
-    const record = runRecord({ ...asked, fold, name });
+    const record = runRecord({
+      ...asked,
+      fold,
+      name,
+      init: typeof asked.init === 'function' ? asked.init(fold) : asked.init,
+    });
     if (directory.exists) requireSame(await directory.record(), record, directory.path);
     runs.push({ fold, directory, record });
   }

@@ -61,7 +61,7 @@ export class RunDirectory {
   async begin(record: RunRecord): Promise<void> {
     if (this.exists)
       throw new InputError(
-        `${this.path} holds a run already. Give another --out, or go on with it: fcd train --resume ${this.path}.`,
+        `${this.path} holds a run already. Give another --out, or go on with it: fcd ${record.segmentation ? 'pretrain' : 'train'} --resume ${this.path}.`,
       );
     await writeJson(this.recordPath, record);
   }

@@ -16,18 +16,19 @@ import { Random } from '../random';
 import { parseNetworkSpec, type NetworkSpec } from '../model/spec';
 import { stepsPerEpoch } from '../train/batches';
 import { parseTraining, type TrainingConfig } from '../train/config';
+import { describeFineTuning, NO_FINE_TUNING } from '../train/fine-tuning';
 import { fit } from '../train/fit';
 import { requireStepFits } from '../train/memory-need';
-import { FIT_START, fitIsOver, parseFitState, type FitState } from '../train/fit-state';
+import { FIT_START, fitIsOver, type FitState } from '../train/fit-state';
 import { softmax } from '../train/loss';
 import type { Optimiser } from '../train/optimiser';
 import { predictSamples, type Sample } from '../train/sample';
 import { parseRecipe, type Recipe } from '../volume/recipe';
 import type { Volume } from '../volume/volume';
 import { readWeights } from '../weights/read-weights';
-import { toFloat32, type TensorFile } from '../weights/tensors';
 import type { CaseStore, StoredCase } from './case-store';
 import { loadInit, seenAfter } from './init-weights';
+import { lastCheckpoint, type LastCheckpoint } from './last-checkpoint';
 import type { RunDirectory } from './run-directory';
 import { RunProcess } from './run-process';
 
@@ -230,6 +231,12 @@ class Run {
       leftRight: spec.axes === 'ijk' ? (0 as const) : (2 as const),
     };
     requireOneShape([...data.train, ...data.validation]);
+    for (const sentence of describeFineTuning(training.fineTuning ?? NO_FINE_TUNING, training.epochs))
+      options.onAdvice?.(sentence);
+    if (record.init.kind === 'none' && (training.fineTuning?.freeze.length ?? 0) > 0)
+      this.warn(
+        'Parts are frozen (--freeze) although the run starts from random weights (--init none): those parts stay random.',
+      );
     const need = requireStepFits(network.program, training, data.train[0].shape, engineMemory());
     if (need) options.onAdvice?.(need);
     const perEpoch = stepsPerEpoch(data.train, training.batchSize);
@@ -263,7 +270,7 @@ class Run {
       },
       last && {
         state: last.state,
-        restore: (optimiser) => optimiser.restore(last.read, last.state.optimiserSteps),
+        restore: (optimiser) => optimiser.restore(last.read, last.state.optimiserSteps, last.state.partSteps),
       },
     );
   }
@@ -421,7 +428,10 @@ class Run {
 
 /** The image on whose grid a case is shown: the FLAIR where there are both, for the lesion is drawn on it. */
 export function shownImage({ participantId, images }: Case, modality: Modality): string {
-  const image = images[modality === 'T1w+FLAIR' ? 'FLAIR' : modality];
+  const image =
+    modality === 'mixed'
+      ? (images.FLAIR ?? images.T1w)
+      : images[modality === 'T1w+FLAIR' ? 'FLAIR' : modality];
   if (image === undefined) throw new Error(`${participantId} has no image of ${modality}.`);
   return image;
 }
@@ -460,33 +470,6 @@ export function heatScoreRows(one: ExplainedCase, fold: number): HeatScoreRow[] 
     roiVoxels: one.scores.roi.voxels,
     flags: one.scores.flags,
   }));
-}
-
-interface LastCheckpoint {
-  readonly file: TensorFile;
-  readonly state: FitState;
-  readonly read: (name: string) => Float32Array;
-}
-
-async function lastCheckpoint(directory: RunDirectory): Promise<LastCheckpoint | undefined> {
-  const path = directory.checkpoint('last');
-  if (!directory.has(path)) return undefined;
-  const file = await readWeights(path).catch((error: unknown) => {
-    if (!(error instanceof InputError)) throw error;
-    throw new InputError(
-      `${error.message} The run cannot go on from this checkpoint: put a copy of it back, or remove it, and the run begins anew.`,
-      { cause: error },
-    );
-  });
-  const text = file.metadata.state;
-  if (text === undefined)
-    throw new InputError(`${path} does not say where training stood; the run cannot go on from it.`);
-  const read = (name: string): Float32Array => {
-    const tensor = file.tensors.get(name);
-    if (!tensor) throw new InputError(`${path} lacks ${name}; the run cannot go on exactly. Start it anew.`);
-    return toFloat32(tensor);
-  };
-  return { file, state: parseFitState(text, path), read };
 }
 
 function requireOneShape(samples: readonly Sample[]): void {

@@ -1,12 +1,13 @@
 import type { CaseResult, MapResult, MetricRecord, Results } from '../../protocol/results';
 import type { PredictionRow, RunEvent, RunRecord } from '../../protocol/run';
-import type { Cohort, Fold } from '../cohort/cohort';
+import { CONTRASTS, type Cohort, type Fold } from '../cohort/cohort';
 import { smoothedMaximum, trivialBaseline, type ScoredCase } from '../cohort/trivial-baseline';
 import type { LocalisationCompanions } from '../explain/heat-score';
 import { cohortNull, maskVoxels, scoreRow, type ScoreRow } from '../explain/null';
 import { describeSpec } from '../model/spec';
 import { clusterInterval } from '../stats/cluster';
 import { mean } from '../stats/describe';
+import { describeFineTuning, NO_FINE_TUNING } from '../train/fine-tuning';
 import { classificationMetrics } from '../train/metrics';
 import { voxelSizes } from '../volume/affine';
 import { resample } from '../volume/resample';
@@ -82,8 +83,26 @@ export async function summarise(
     maps: await Promise.all(maps.map((map) => mapResult(map, explained, predictions, store, record.seed))),
     cases: predictions.map((row) => caseResult(row, explained, store)),
     curves: runs.map(({ record: { fold }, events }) => curveOf(fold.index, events)),
-    notes: [...options.notes],
+    notes: [...options.notes, ...contrastNotes(record, predictions, store)],
   };
+}
+
+/** Of images of both contrasts: how each of them fares alone. */
+function contrastNotes(
+  { modality, seed }: RunRecord,
+  predictions: readonly PredictionRow[],
+  store: CaseStore,
+): string[] {
+  if (modality !== 'mixed') return [];
+  return CONTRASTS.flatMap((contrast) => {
+    const mine = predictions.filter((row) => store.case(row.participantId).images[contrast] !== undefined);
+    if (mine.length === 0) return [];
+    const { value, low, high } = classificationMetrics(mine, { seed }).accuracy;
+    const interval = low === null || high === null ? '' : ` [${low.toFixed(3)}, ${high.toFixed(3)}]`;
+    return [
+      `Of the ${contrast} images alone: accuracy ${value?.toFixed(3) ?? 'none'}${interval} (95 % over heads), n ${mine.length}.`,
+    ];
+  });
 }
 
 async function baseline(
@@ -254,11 +273,12 @@ function curveOf(fold: number, events: readonly RunEvent[]): Results['curves'][n
 function describeTraining(record: RunRecord): string {
   const { training } = planOf(record, 'run.json');
   const { optimiser, epochs, batchSize, patience } = training;
+  const tuning = describeFineTuning(training.fineTuning ?? NO_FINE_TUNING, epochs);
   const stopping =
     patience > 0
       ? `early stopping after ${patience} epochs without a better validation loss`
       : 'no early stopping';
-  return `${epochs} epochs, batches of ${batchSize}${training.twinBatches ? ' (twins together)' : ''}, ${optimiser.kind} at ${optimiser.learningRate}, ${training.schedule.kind} schedule, ${stopping}, init ${describeInit(record.init)}`;
+  return `${epochs} epochs, batches of ${batchSize}${training.twinBatches ? ' (twins together)' : ''}, ${optimiser.kind} at ${optimiser.learningRate}, ${training.schedule.kind} schedule, ${stopping}, init ${describeInit(record.init)}${tuning.map((sentence) => `. ${sentence.replace(/\.$/, '')}`).join('')}`;
 }
 
 function meanOf(

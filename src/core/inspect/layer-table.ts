@@ -114,6 +114,10 @@ function whatItDoes(step: Instruction, spec: NetworkSpec): string {
       ]
         .filter(Boolean)
         .join(', ');
+    case 'resize':
+      return 'trilinear resizing';
+    case 'bias':
+      return 'a number per channel added';
     case 'average':
       return 'average over the grid';
     case 'linear':

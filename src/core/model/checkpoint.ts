@@ -6,6 +6,7 @@ import type { OpenWeights } from '../weights/open-weights';
 import { withWeights } from '../weights/read-weights';
 import { writeSafetensors } from '../weights/safetensors';
 import { toFloat32, type NamedTensor, type TensorFile } from '../weights/tensors';
+import { parsePretrainingRecord, type PretrainingRecord } from '../transfer/pretraining-record';
 import { parseRecipe, type Recipe } from '../volume/recipe';
 import { differencesFromTraining, parseImportRecord, type ImportRecord } from './import-record';
 import { loadedTensors, reportOn, reportOnTensors } from './load-weights';
@@ -19,13 +20,15 @@ export interface CheckpointMeta {
   readonly spec: NetworkSpec;
   /** How images were prepared in training; predict and explain repeat it. Absent for imported weights. */
   readonly recipe?: Recipe;
-  readonly modality?: 'T1w' | 'FLAIR' | 'T1w+FLAIR';
+  readonly modality?: 'T1w' | 'FLAIR' | 'T1w+FLAIR' | 'mixed';
   /** Ids of the sources (heads) these weights have seen. */
   readonly seen?: readonly string[];
   /** Kinds of brain mask the images were normalised with in training. */
   readonly brainMasks?: readonly string[];
   /** Where weights came from that were trained elsewhere. */
   readonly imported?: ImportRecord;
+  /** What the encoder learned before, on segmentation. */
+  readonly pretraining?: PretrainingRecord;
 }
 
 /** Our key in the file's metadata. */
@@ -38,7 +41,7 @@ const SCHEMA = 1;
  */
 export async function saveNetwork(
   path: string,
-  network: Network,
+  network: Pick<Network, 'spec' | 'weights'>,
   meta: Omit<CheckpointMeta, 'spec'>,
   beside: ReadonlyMap<string, BorderTensor> = new Map(),
   state?: unknown,
@@ -106,7 +109,7 @@ export async function fillNetwork(network: Network, weights: OpenWeights, report
 }
 
 /** Copies the tensors of one of our files into a network; missing or mismatched ones keep their values and are reported. */
-export function loadInto(network: Network, file: TensorFile): LoadReport {
+export function loadInto(network: Pick<Network, 'weights'>, file: TensorFile): LoadReport {
   const report = reportOnTensors(network.weights.expected(), file.tensors);
   for (const [name, source] of Object.entries(report.sources)) {
     const tensor = file.tensors.get(source);
@@ -191,7 +194,13 @@ export function checkpointMeta(
       `${where} has checkpoint schema ${String(record.schema)}; this version reads ${SCHEMA}.`,
     );
   const modality = record.modality;
-  if (modality !== undefined && modality !== 'T1w' && modality !== 'FLAIR' && modality !== 'T1w+FLAIR')
+  if (
+    modality !== undefined &&
+    modality !== 'T1w' &&
+    modality !== 'FLAIR' &&
+    modality !== 'T1w+FLAIR' &&
+    modality !== 'mixed'
+  )
     throw new InputError(`${where}: the modality ${JSON.stringify(modality)} is unknown.`);
   return {
     spec: parseNetworkSpec(record.spec, where),
@@ -200,6 +209,8 @@ export function checkpointMeta(
     seen: Array.isArray(record.seen) ? record.seen.map(String) : undefined,
     brainMasks: Array.isArray(record.brainMasks) ? record.brainMasks.map(String) : undefined,
     imported: record.imported === undefined ? undefined : parseImportRecord(record.imported, where),
+    pretraining:
+      record.pretraining === undefined ? undefined : parsePretrainingRecord(record.pretraining, where),
   };
 }
 

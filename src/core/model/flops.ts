@@ -8,12 +8,18 @@ export function valueShapes(program: Program, input: readonly number[]): Map<Val
   for (const step of program.instructions) {
     const from = shapes.get(step.from);
     if (!from) throw new Error(`Value ${step.from} is read before it is written.`);
-    shapes.set(step.to, resultShape(step, from, program.channels[step.to]));
+    const like = step.op === 'resize' ? shapes.get(step.like) : undefined;
+    shapes.set(step.to, resultShape(step, from, program.channels[step.to], like));
   }
   return shapes;
 }
 
-function resultShape(step: Instruction, from: readonly number[], channels: number): readonly number[] {
+function resultShape(
+  step: Instruction,
+  from: readonly number[],
+  channels: number,
+  like?: readonly number[],
+): readonly number[] {
   const [n, ...grid] = from.slice(0, 4);
   switch (step.op) {
     case 'conv': {
@@ -31,6 +37,9 @@ function resultShape(step: Instruction, from: readonly number[], channels: numbe
       return [n, channels];
     case 'norm':
       return step.pool ? [n, ...pooledGrid(grid, step.pool), channels] : from;
+    case 'resize':
+      return [n, ...(like ?? from).slice(1, 4), channels];
+    case 'bias':
     case 'join':
       return from;
   }

@@ -64,19 +64,24 @@ export class Network {
 
   /** Moves the running statistics by PyTorch's rule: momentum 0.1, unbiased variance. */
   updateRunning(batch: ReadonlyMap<string, BatchStatistics>): void {
-    for (const [name, { mean, variance, count }] of batch) {
-      const running = this.weights.running.get(name);
-      if (!running) throw new Error(`No running statistics for ${name}.`);
-      const unbias = count > 1 ? count / (count - 1) : 1;
-      for (let c = 0; c < mean.length; c++) {
-        running.mean[c] += NORM_MOMENTUM * (mean[c] - running.mean[c]);
-        running.variance[c] += NORM_MOMENTUM * (variance[c] * unbias - running.variance[c]);
-      }
-      running.batches++;
-    }
+    updateRunning(this.weights, batch);
   }
 
   dispose(): void {
     this.weights.dispose();
+  }
+}
+
+/** Moves running statistics by PyTorch's rule: momentum 0.1, unbiased variance. */
+export function updateRunning(weights: NetworkWeights, batch: ReadonlyMap<string, BatchStatistics>): void {
+  for (const [name, { mean, variance, count }] of batch) {
+    const running = weights.running.get(name);
+    if (!running) throw new Error(`No running statistics for ${name}.`);
+    const unbias = count > 1 ? count / (count - 1) : 1;
+    for (let c = 0; c < mean.length; c++) {
+      running.mean[c] += NORM_MOMENTUM * (mean[c] - running.mean[c]);
+      running.variance[c] += NORM_MOMENTUM * (variance[c] * unbias - running.variance[c]);
+    }
+    running.batches++;
   }
 }

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { addInto } from '../engine/ops/add-into';
+import { addBias, biasGradient } from '../engine/ops/bias';
 import { conv3d, conv3dFilterGradient, conv3dInputGradient } from '../engine/ops/conv3d';
 import type { Shape5 } from '../engine/ops/kernels';
 import { linear, linearGradient } from '../engine/ops/linear';
@@ -17,6 +18,7 @@ import {
   maxPool3d,
   maxPool3dGradient,
 } from '../engine/ops/pool';
+import { resizeTrilinear, resizeTrilinearGradient } from '../engine/ops/resample';
 import { subsamplePad, subsamplePadGradient } from '../engine/ops/shortcut';
 import type { NetworkWeights } from './weights-of-network';
 import {
@@ -28,6 +30,7 @@ import {
   type Program,
   type ValueId,
 } from './program';
+import { stageOf, type Stage } from './stages';
 import { atOnce, type Steps } from './steps';
 import type { PoolAttrs } from '../engine/ops/pool';
 
@@ -45,11 +48,16 @@ export interface PassOptions {
    * pass comes to it (Chen et al. 2016): a third more to compute, the same gradients bit for bit.
    */
   readonly checkpointActivations?: boolean;
+  /**
+   * Parts that do not learn: they normalise by their running statistics, whatever `statistics` says, their parameters get
+   * no gradient, and the backward pass ends where nothing before it learns.
+   */
+  readonly frozen?: ReadonlySet<Stage>;
 }
 
 /** What a backward pass is asked for. */
 export interface BackwardOptions {
-  /** Gradients of the parameters behind `to`. */
+  /** Gradients of the parameters behind `to` that learn. */
   readonly parameters: boolean;
   /** Stop at this value and return its gradient. */
   readonly to?: ValueId;
@@ -96,6 +104,8 @@ export class Pass {
   private readonly readers: ReadonlyMap<ValueId, readonly number[]>;
   /** Values that are dropped on the way forward although the backward pass needs them. */
   private readonly dropped: ReadonlySet<ValueId>;
+  /** Values that depend on something that learns: the others need no gradient. */
+  private readonly learned: ReadonlySet<ValueId>;
   /** A block is being computed for the second time: everything in it is needed at once. */
   private again = false;
 
@@ -126,12 +136,18 @@ export class Pass {
     this.values.set(0, x);
     this.readers = readersOf(program);
     this.dropped = options.checkpointActivations ? innerValues(program) : new Set();
+    this.learned = learnedValues(program, (step) => this.learns(step));
   }
 
-  /** [N, classes]; owned by the pass. */
+  /** [N, classes] of a classifier; owned by the pass. */
   get logits(): tf.Tensor2D {
+    return this.output as tf.Tensor2D;
+  }
+
+  /** What the last step made; owned by the pass. */
+  get output(): tf.Tensor {
     const { instructions } = this.program;
-    return this.value(instructions[instructions.length - 1].to) as tf.Tensor2D;
+    return this.value(instructions[instructions.length - 1].to);
   }
 
   private *forwardSteps(): Steps<void> {
@@ -159,19 +175,22 @@ export class Pass {
     return read;
   }
 
-  /** Pulls `dlogits` [N, classes] back. Frees activations on the way; can be called once. */
-  backward(dlogits: tf.Tensor2D, options: BackwardOptions): BackwardResult {
-    return atOnce(this.backwardSteps(dlogits, options));
+  /** Pulls the gradient of the output back. Frees activations on the way; can be called once. */
+  backward(doutput: tf.Tensor, options: BackwardOptions): BackwardResult {
+    return atOnce(this.backwardSteps(doutput, options));
   }
 
   /** {@link backward}, step by step. Where it is given up, the pass still has to be disposed. */
-  *backwardSteps(dlogits: tf.Tensor2D, options: BackwardOptions): Steps<BackwardResult> {
+  *backwardSteps(doutput: tf.Tensor, options: BackwardOptions): Steps<BackwardResult> {
     const { instructions } = this.program;
     const last = instructions[instructions.length - 1].to;
-    const gradients = new Map<ValueId, tf.Tensor>([[last, tf.clone(dlogits)]]);
+    const gradients = new Map<ValueId, tf.Tensor>([[last, tf.clone(doutput)]]);
     const parameters = new Map<string, tf.Tensor>();
     const to = options.to ?? -1;
-    const steps = instructions.filter((step) => step.to > to).reverse();
+    // Where gradients are wanted of parameters alone, nothing is to be done for what does not depend on any.
+    const steps = instructions
+      .filter((step) => step.to > to && (options.to !== undefined || this.learned.has(step.to)))
+      .reverse();
     const piece = pieces(this.program);
     let whole = false;
     try {
@@ -213,6 +232,16 @@ export class Pass {
       if (!this.values.has(step.to) && this.values.has(step.from))
         this.values.set(step.to, this.forwardStep(step));
     this.again = false;
+  }
+
+  /** Whether the parameters of a step, if it has any, learn. */
+  private learns({ name }: Instruction): boolean {
+    return !this.options.frozen?.has(stageOf(name));
+  }
+
+  /** Which statistics a normalisation goes by. */
+  private statisticsOf(step: Instruction): PassOptions['statistics'] {
+    return this.learns(step) ? this.options.statistics : 'running';
   }
 
   private kept(id: ValueId): boolean {
@@ -260,6 +289,13 @@ export class Pass {
       case 'subsample':
         this.backUp(step, { kind: 'shape', inputShape: x.shape as unknown as Shape5 });
         return subsamplePad(x as tf.Tensor5D, step.stride, step.channels);
+      case 'resize': {
+        const [, d, h, w] = this.value(step.like).shape;
+        this.backUp(step, { kind: 'shape', inputShape: x.shape as unknown as Shape5 });
+        return resizeTrilinear(x as tf.Tensor5D, [d, h, w]);
+      }
+      case 'bias':
+        return addBias(x as tf.Tensor5D, this.weights.get<tf.Tensor1D>(`${step.name}.bias`));
       case 'average':
         this.backUp(step, { kind: 'shape', inputShape: x.shape as unknown as Shape5 });
         return globalAveragePool(x as tf.Tensor5D);
@@ -276,7 +312,7 @@ export class Pass {
     const gamma = this.weights.get<tf.Tensor1D>(`${step.name}.weight`);
     const beta = this.weights.get<tf.Tensor1D>(`${step.name}.bias`);
     if (step.pool) return this.forwardPooledNorm(step, step.pool, x, gamma, beta);
-    if (this.options.statistics === 'batch') {
+    if (this.statisticsOf(step) === 'batch') {
       const overwrite = this.isReadOnce(step.from) && !this.kept(step.from);
       const { y, mean, variance } = batchNormTrain(x, gamma, beta, this.residual(step), {
         epsilon: NORM_EPSILON,
@@ -300,7 +336,7 @@ export class Pass {
     gamma: tf.Tensor1D,
     beta: tf.Tensor1D,
   ): tf.Tensor5D {
-    if (this.options.statistics === 'batch') {
+    if (this.statisticsOf(step) === 'batch') {
       const { y, indices, mean, variance } = normPool(x, gamma, beta, NORM_EPSILON, window);
       this.backUp(step, { kind: 'indices', indices, inputShape: x.shape });
       this.note(step.name, { mean, variance, count: x.size / x.shape[4] });
@@ -352,7 +388,8 @@ export class Pass {
     parameters: Map<string, tf.Tensor>,
     options: BackwardOptions,
   ): void {
-    const wanted = (id: ValueId) => id >= (options.to ?? 1);
+    const wanted = (id: ValueId) => (options.to === undefined ? this.learned.has(id) : id >= options.to);
+    const parametersWanted = options.parameters && this.learns(step);
     const add = (id: ValueId, gradient: tf.Tensor | undefined) => {
       if (!gradient) return;
       const sum = gradients.get(id);
@@ -362,12 +399,12 @@ export class Pass {
     switch (step.op) {
       case 'conv': {
         // A shortcut's convolution may read a value from before the one asked for: nothing is wanted of it then.
-        if (!options.parameters && !wanted(step.from)) return;
+        if (!parametersWanted && !wanted(step.from)) return;
         const name = `${step.name}.weight`;
         const filter = this.weights.get<tf.Tensor5D>(name);
         const x = this.value(step.from) as tf.Tensor5D;
         const dy5 = dy as tf.Tensor5D;
-        if (options.parameters) parameters.set(name, conv3dFilterGradient(x, dy5, step.attrs, filter.shape));
+        if (parametersWanted) parameters.set(name, conv3dFilterGradient(x, dy5, step.attrs, filter.shape));
         if (wanted(step.from)) add(step.from, conv3dInputGradient(dy5, filter, step.attrs, x.shape));
         return;
       }
@@ -397,6 +434,14 @@ export class Pass {
           step.from,
           subsamplePadGradient(dy as tf.Tensor5D, step.stride, this.backup(step, 'shape').inputShape),
         );
+      case 'resize':
+        return add(
+          step.from,
+          resizeTrilinearGradient(dy as tf.Tensor5D, this.backup(step, 'shape').inputShape),
+        );
+      case 'bias':
+        if (options.parameters) parameters.set(`${step.name}.bias`, biasGradient(dy as tf.Tensor5D));
+        return add(step.from, tf.clone(dy));
       case 'average':
         return add(
           step.from,
@@ -409,7 +454,7 @@ export class Pass {
           this.value(step.from) as tf.Tensor2D,
           weight,
         );
-        if (options.parameters) {
+        if (parametersWanted) {
           parameters.set('fc.weight', dweight);
           parameters.set('fc.bias', dbias);
         } else tf.dispose([dweight, dbias]);
@@ -434,7 +479,7 @@ export class Pass {
     let dbeta: tf.Tensor1D;
     let dx: tf.Tensor5D;
     let dresidual: tf.Tensor5D | undefined;
-    if (this.options.statistics === 'batch') {
+    if (this.statisticsOf(step) === 'batch') {
       const statistics = this.statistics.get(step.name);
       if (!statistics) throw new Error(`No batch statistics for ${step.name}.`);
       const gamma = this.weights.get<tf.Tensor1D>(gammaName);
@@ -457,7 +502,7 @@ export class Pass {
       ({ dx, dresidual, dshift: dbeta } = gradient);
       dgamma = this.gammaGradient(step.name, gradient.dscale, dbeta);
     }
-    if (options.parameters) {
+    if (options.parameters && this.learns(step)) {
       parameters.set(gammaName, dgamma);
       parameters.set(betaName, dbeta);
     } else tf.dispose([dgamma, dbeta]);
@@ -497,6 +542,16 @@ export class Pass {
     if (backup?.kind !== kind) throw new Error(`Layer ${step.name} was not kept for a backward pass.`);
     return backup as Extract<Backup, { kind: K }>;
   }
+}
+
+/** Values that depend on the parameters of a step that learns. */
+function learnedValues(program: Program, learns: (step: Instruction) => boolean): Set<ValueId> {
+  const learned = new Set<ValueId>();
+  for (const step of program.instructions) {
+    const own = step.op === 'conv' || step.op === 'norm' || step.op === 'linear';
+    if ((own && learns(step)) || inputsOf(step).some((id) => learned.has(id))) learned.add(step.to);
+  }
+  return learned;
 }
 
 function identityScale(channels: number): [tf.Tensor1D, tf.Tensor1D] {

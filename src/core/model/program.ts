@@ -33,6 +33,10 @@ export type Instruction =
       readonly channels: number;
       readonly detached: boolean;
     })
+  /** Trilinear resizing to the grid of another value. */
+  | (Step & { readonly op: 'resize'; readonly like: ValueId })
+  /** A number per channel is added: the parameter `<name>.bias`. */
+  | (Step & { readonly op: 'bias' })
   | (Step & { readonly op: 'average' })
   | (Step & { readonly op: 'linear' });
 
@@ -74,8 +78,15 @@ export const BLOCKS: Record<
  * stem) pool in one step, so `bn` layers and a pooled stem's `relu` have no value of their own; unfused ones have a
  * value for every layer.
  */
-export function buildProgram(spec: NetworkSpec, { fused }: { readonly fused: boolean }): Program {
-  return new Builder(spec, fused).build();
+export function buildProgram(spec: NetworkSpec, { fused, wholeStem }: ProgramForm): Program {
+  return new Builder(spec, fused, wholeStem ?? false).build();
+}
+
+/** How a program is written down; the function that it computes is the same. */
+export interface ProgramForm {
+  readonly fused: boolean;
+  /** Give the stem's `relu` a value of its own, unpooled, in a program that is fused otherwise. */
+  readonly wholeStem?: boolean;
 }
 
 class Builder {
@@ -88,6 +99,7 @@ class Builder {
   constructor(
     private readonly spec: NetworkSpec,
     private readonly fused: boolean,
+    private readonly wholeStem: boolean,
   ) {
     this.channels = [spec.inChannels];
   }
@@ -98,7 +110,7 @@ class Builder {
     const { counts, bottleneck } = BLOCKS[spec.arch];
     const stem = geometry.stem;
     let value = this.conv('conv1', 0, this.width(geometry.planes[0]), stem.size, stem.stride, 1);
-    if (geometry.pool && this.fused) value = this.pooledNorm('bn1', value);
+    if (geometry.pool && this.fused && !this.wholeStem) value = this.pooledNorm('bn1', value);
     else {
       value = this.norm('bn1', value, { relu: 'relu' });
       if (geometry.pool) value = this.maxpool(value);
@@ -294,6 +306,7 @@ export function readersOf(program: Program): Map<ValueId, number[]> {
 
 /** The values that a step reads. */
 export function inputsOf(step: Instruction): ValueId[] {
+  if (step.op === 'resize') return [step.from, step.like];
   const residual = step.op === 'norm' || step.op === 'join' ? step.residual : undefined;
   return residual === undefined ? [step.from] : [step.from, residual];
 }

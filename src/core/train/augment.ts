@@ -18,25 +18,51 @@ export function augment(
   leftRight: 0 | 2,
   random: Random,
 ): Float32Array {
+  return augmentBoth(data, undefined, shape, config, leftRight, random).data;
+}
+
+/** {@link augment} of a sample and of what its voxels are, row-major [D, H, W], moved alike (nearest, 0 outside). */
+export function augmentLabelled(
+  data: Float32Array,
+  codes: Uint16Array,
+  shape: SampleShape,
+  config: AugmentationConfig,
+  leftRight: 0 | 2,
+  random: Random,
+): { readonly data: Float32Array; readonly codes: Uint16Array } {
+  const both = augmentBoth(data, codes, shape, config, leftRight, random);
+  return { data: both.data, codes: both.codes ?? codes };
+}
+
+function augmentBoth(
+  data: Float32Array,
+  codes: Uint16Array | undefined,
+  shape: SampleShape,
+  config: AugmentationConfig,
+  leftRight: 0 | 2,
+  random: Random,
+): { readonly data: Float32Array; readonly codes?: Uint16Array } {
   const angles = [0, 1, 2].map(() => (random.uniform(-1, 1) * config.rotation * Math.PI) / 180);
   const scale = 1 + random.uniform(-1, 1) * config.scale;
   const mirrored = random.chance(0.5) && config.flip;
-  const moved =
+  const move =
     config.rotation > 0 || config.scale > 0 || mirrored
-      ? transform(data, shape, matrix(angles, 1 / scale, mirrored ? leftRight : undefined))
-      : data.slice();
+      ? matrix(angles, 1 / scale, mirrored ? leftRight : undefined)
+      : undefined;
+  const moved = move ? transform(data, shape, move) : data.slice();
+  const movedCodes = move && codes ? transformNearest(codes, shape, move) : codes;
   const gain = 1 + random.uniform(-1, 1) * config.intensity;
   const offset = random.uniform(-1, 1) * config.intensity;
   const from = random.integer(NOISE_TABLE.length);
   const stride = 1 + 2 * random.integer(NOISE_TABLE.length / 4);
   const mask = NOISE_TABLE.length - 1;
-  if (config.intensity === 0 && config.noise === 0) return moved;
+  if (config.intensity === 0 && config.noise === 0) return { data: moved, codes: movedCodes };
   for (let i = 0; i < moved.length; i++) {
     // The background stays exactly 0, as the recipe left it.
     if (moved[i] === 0) continue;
     moved[i] = moved[i] * gain + offset + config.noise * NOISE_TABLE[(from + i * stride) & mask];
   }
-  return moved;
+  return { data: moved, codes: movedCodes };
 }
 
 /** Rotations about D, H, W in turn, a scale, and a mirror, as a row-major 3 x 3 matrix from output to input offsets. */
@@ -74,6 +100,22 @@ function transform(data: Float32Array, shape: SampleShape, m: readonly number[])
         addInterpolated(data, shape, x, y, z, out, to);
       }
     }
+  return out;
+}
+
+/** {@link transform} of codes: that of the nearest voxel, 0 outside. */
+function transformNearest(codes: Uint16Array, [D, H, W]: SampleShape, m: readonly number[]): Uint16Array {
+  const out = new Uint16Array(codes.length);
+  const [cd, ch, cw] = [(D - 1) / 2, (H - 1) / 2, (W - 1) / 2];
+  for (let d = 0, to = 0; d < D; d++)
+    for (let h = 0; h < H; h++)
+      for (let w = 0; w < W; w++, to++) {
+        const [od, oh, ow] = [d - cd, h - ch, w - cw];
+        const x = Math.round(cd + m[0] * od + m[1] * oh + m[2] * ow);
+        const y = Math.round(ch + m[3] * od + m[4] * oh + m[5] * ow);
+        const z = Math.round(cw + m[6] * od + m[7] * oh + m[8] * ow);
+        if (x >= 0 && y >= 0 && z >= 0 && x < D && y < H && z < W) out[to] = codes[(x * H + y) * W + z];
+      }
   return out;
 }
 

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { InputError } from '../errors';
+import { fineTuningSchema } from './fine-tuning';
 
 const fraction = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 const positive = v.pipe(v.number(), v.gtValue(0));
@@ -56,6 +57,8 @@ const schema = v.strictObject({
   patience: v.pipe(v.number(), v.integer(), v.minValue(0)),
   /** Share of the training sources held out for early stopping. */
   validationFraction: fraction,
+  /** Absent: everything learns at one rate. */
+  fineTuning: v.optional(fineTuningSchema),
 });
 export type TrainingConfig = v.InferOutput<typeof schema>;
 export type OptimiserConfig = TrainingConfig['optimiser'];

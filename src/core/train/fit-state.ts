@@ -12,6 +12,8 @@ const schema = v.strictObject({
   lossSum: v.number(),
   /** Steps the optimiser has taken. */
   optimiserSteps: count,
+  /** Steps of those parts of the network that were frozen for a while, by part; absent where none was. */
+  partSteps: v.optional(v.record(v.string(), count)),
   /** Least validation loss so far and epochs since then; null without a validation split and before its first epoch. */
   bestLoss: v.nullable(v.number()),
   sinceBest: count,

@@ -3,10 +3,12 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { addInto } from '../engine/ops/add-into';
 import { InputError, StoppedError } from '../errors';
 import type { Network } from '../model/network';
+import { lastFrozenValue, stageOf, type Stage } from '../model/stages';
 import { Random } from '../random';
 import { augment } from './augment';
 import { epochBatches, stepsPerEpoch } from './batches';
 import type { TrainingConfig } from './config';
+import { frozenAt, NO_FINE_TUNING, rateFactor } from './fine-tuning';
 import { FIT_START, fitIsOver, type FitState } from './fit-state';
 import { balancedWeights, crossEntropy, weightOf } from './loss';
 import { Optimiser } from './optimiser';
@@ -88,9 +90,14 @@ async function epochs(
   const labels = data.train.map((sample) => sample.label);
   const classWeights = config.classBalanced ? balancedWeights(labels, 2) : [1, 1];
   const pace = new Pace(perEpoch);
+  const fineTuning = config.fineTuning ?? NO_FINE_TUNING;
   let state = start;
   while (!fitIsOver(state, config)) {
     const batches = epochBatches(data.train, config.batchSize, config.twinBatches, seed, state.epoch);
+    const learning: Learning = {
+      frozen: frozenAt(fineTuning, state.epoch),
+      factorOf: (stage) => rateFactor(fineTuning, stage),
+    };
     while (state.step < perEpoch) {
       if (hooks.signal?.aborted) {
         await hooks.onCheckpoint('last', state, optimiser);
@@ -111,6 +118,7 @@ async function epochs(
         classWeights,
         learningRate,
         (sample) => Random.seeded(seed, 'augment', state.epoch, sample.participantId),
+        learning,
       );
       requireFinite(
         loss,
@@ -123,7 +131,7 @@ async function epochs(
         ...state,
         step: state.step + 1,
         lossSum: state.lossSum + loss,
-        optimiserSteps: optimiser.steps,
+        ...stepsOf(optimiser),
       };
       hooks.onEvent({
         type: 'step',
@@ -139,6 +147,11 @@ async function epochs(
     state = await endEpoch(network, optimiser, data, config, hooks, state, perEpoch);
   }
   return state;
+}
+
+function stepsOf(optimiser: Optimiser): Pick<FitState, 'optimiserSteps' | 'partSteps'> {
+  const { steps, partSteps } = optimiser;
+  return { optimiserSteps: steps, ...(Object.keys(partSteps).length > 0 && { partSteps }) };
 }
 
 async function endEpoch(
@@ -164,7 +177,7 @@ async function endEpoch(
     epoch: state.epoch + 1,
     step: 0,
     lossSum: 0,
-    optimiserSteps: optimiser.steps,
+    ...stepsOf(optimiser),
     bestLoss: best ? validation.loss : state.bestLoss,
     sinceBest: best ? 0 : state.sinceBest + 1,
   };
@@ -192,6 +205,15 @@ function requireFinite(loss: number, what: string, samples: readonly Sample[], l
   );
 }
 
+/** Which parts of a network learn in a step, and how fast. */
+export interface Learning {
+  readonly frozen: ReadonlySet<Stage>;
+  /** Factor of the learning rate. */
+  readonly factorOf: (stage: Stage) => number;
+}
+
+const ALL_ALIKE: Learning = { frozen: new Set(), factorOf: () => 1 };
+
 /** One optimiser step over a batch, computed in micro-batches whose gradients add up. Returns the loss. */
 export function trainStep(
   network: Network,
@@ -202,7 +224,9 @@ export function trainStep(
   classWeights: readonly number[],
   learningRate: number,
   randomFor: (sample: Sample) => Random,
+  { frozen, factorOf }: Learning = ALL_ALIKE,
 ): number {
+  const keepFrom = lastFrozenValue(network.program, frozen);
   const totalWeight = weightOf(
     batch.map((sample) => sample.label),
     classWeights,
@@ -218,7 +242,7 @@ export function trainStep(
       part[0].shape,
     );
     const { checkpointActivations } = config;
-    const pass = network.run(x, { statistics: 'batch', keepFrom: 0, checkpointActivations });
+    const pass = network.run(x, { statistics: 'batch', keepFrom, checkpointActivations, frozen });
     const labels = part.map((sample) => sample.label);
     const result = crossEntropy(pass.logits.dataSync<'float32'>(), labels, classWeights, totalWeight);
     loss += result.loss;
@@ -231,7 +255,7 @@ export function trainStep(
       sums.set(name, sum ? addInto(sum, gradient) : gradient);
     }
   }
-  optimiser.step(sums, learningRate);
+  optimiser.step(sums, learningRate, (name) => factorOf(stageOf(name)));
   return loss;
 }
 
@@ -248,7 +272,7 @@ function validate(
 }
 
 /** Mean time from step to step, for the time left: with all that lies between, such as validation and checkpoints. */
-class Pace {
+export class Pace {
   private readonly recent: number[] = [];
   private last?: number;
 

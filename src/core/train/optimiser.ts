@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { adamStep, sgdStep } from '../engine/ops/optimiser-step';
+import { stageOf } from '../model/stages';
 import type { NetworkWeights } from '../model/weights-of-network';
 import type { OptimiserConfig } from './config';
 
@@ -10,11 +11,14 @@ export class Optimiser {
   private readonly moments: readonly Map<string, tf.Tensor>[];
   /** Steps taken. */
   steps = 0;
+  /** Steps that each parameter took part in: a frozen one takes none, and corrects its moments' bias by its own count. */
+  private readonly taken: Map<string, number>;
 
   constructor(
     private readonly config: OptimiserConfig,
     private readonly weights: NetworkWeights,
   ) {
+    this.taken = new Map(weights.names.map((name) => [name, 0]));
     this.moments = this.momentNames.map(
       () =>
         new Map(
@@ -23,11 +27,22 @@ export class Optimiser {
     );
   }
 
-  /** One step at the given learning rate. Takes over and disposes the gradients. */
-  step(gradients: ReadonlyMap<string, tf.Tensor>, learningRate: number): void {
+  /**
+   * One step at the given learning rate; parameters without a gradient stay as they are, moments included. Takes over and
+   * disposes the gradients.
+   * @param factorOf factor of a parameter's learning rate, as PyTorch's parameter groups have it
+   */
+  step(
+    gradients: ReadonlyMap<string, tf.Tensor>,
+    rate: number,
+    factorOf: (name: string) => number = () => 1,
+  ): void {
     this.steps++;
     for (const [name, gradient] of gradients) {
       const value = this.weights.get(name);
+      const learningRate = rate * factorOf(name);
+      const step = (this.taken.get(name) ?? 0) + 1;
+      this.taken.set(name, step);
       if (this.config.kind === 'sgd') {
         const { momentum, weightDecay, nesterov } = this.config;
         const next = sgdStep(value, gradient, this.moment(0, name), {
@@ -47,7 +62,7 @@ export class Optimiser {
           epsilon,
           weightDecay,
           decoupled: kind === 'adamw',
-          step: this.steps,
+          step,
         });
         this.weights.replace(name, next.value);
         this.moments[0].set(name, next.m);
@@ -70,8 +85,22 @@ export class Optimiser {
     return border;
   }
 
-  /** Restores what {@link toBorder} gave; `read` returns the values stored under a name. */
-  restore(read: (name: string) => Float32Array, steps: number): void {
+  /** Steps of the parts of the network that took part in fewer than all, by part; empty where none was ever frozen. */
+  get partSteps(): Record<string, number> {
+    const parts: Record<string, number> = {};
+    for (const [name, taken] of this.taken) if (taken !== this.steps) parts[stageOf(name)] = taken;
+    return parts;
+  }
+
+  /**
+   * Restores what {@link toBorder} gave; `read` returns the values stored under a name.
+   * @param partSteps as {@link partSteps} gave them
+   */
+  restore(
+    read: (name: string) => Float32Array,
+    steps: number,
+    partSteps: Readonly<Record<string, number>> = {},
+  ): void {
     this.momentNames.forEach((moment, i) => {
       for (const name of this.weights.names) {
         this.moment(i, name).dispose();
@@ -79,6 +108,7 @@ export class Optimiser {
       }
     });
     this.steps = steps;
+    for (const name of this.weights.names) this.taken.set(name, partSteps[stageOf(name)] ?? steps);
   }
 
   dispose(): void {

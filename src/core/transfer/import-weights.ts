@@ -90,8 +90,8 @@ export async function importWeights(
   const sha256 = await sha256Of(path);
   return withPlan(path, sha256, request, async (weights, plan, record) => {
     const { spec, report } = plan;
-    const { recipe, seen, brainMasks } = plan.meta ?? {};
-    const metadata = checkpointMetadata({ spec, recipe, seen, brainMasks, imported: record });
+    const { recipe, seen, brainMasks, pretraining } = plan.meta ?? {};
+    const metadata = checkpointMetadata({ spec, recipe, seen, brainMasks, imported: record, pretraining });
     const notFinite: string[] = [];
     await streamSafetensors(
       request.out,

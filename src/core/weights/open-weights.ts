@@ -57,8 +57,11 @@ export function largest<T>(items: Iterable<T>, sizeOf: (item: T) => number): num
   return most;
 }
 
-/** Readings under way beside the one that is looked at: most of their time are page faults, which two threads share. */
-const AHEAD = 2;
+/**
+ * Readings under way beside the one that is looked at. Most of their time are page faults, which another thread has while
+ * this one compares checksums; between two convolutions there are half a dozen small tensors, so a few are not enough.
+ */
+const AHEAD = 24;
 
 /** Runs readings and gives their results in order. Where they do not share memory, the next are read along. */
 export async function* inTurn<T>(

@@ -21,11 +21,12 @@ export async function imagesFor(
   second: string | null | undefined,
 ): Promise<CaseImages> {
   const name = path.basename(image);
-  if (model.inChannels === 1 && (model.modality === null || contrastOf(name) === undefined))
+  const { modality } = model;
+  if (modality === 'mixed') return { images: [image], remarks: [] };
+  if (model.inChannels === 1 && (modality === null || contrastOf(name) === undefined))
     return { images: [image], remarks: [] };
   if (second) return { images: [image, second], remarks: [] };
-  const wanted: Contrast[] =
-    model.modality === null || model.modality === 'T1w+FLAIR' ? ['T1w', 'FLAIR'] : [model.modality];
+  const wanted: Contrast[] = modality === null || modality === 'T1w+FLAIR' ? ['T1w', 'FLAIR'] : [modality];
   const folder = await readdir(path.dirname(image)).catch(() => []);
   const images = wanted.map((contrast) => {
     const sibling = siblingOf(name, folder, contrast);

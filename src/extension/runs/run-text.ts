@@ -139,7 +139,7 @@ export function runFacts(run: RunSnapshot): (readonly [name: string, value: stri
       record &&
         (record.init.kind === 'none'
           ? 'random weights'
-          : `${record.init.path} (${record.init.loaded} tensors)`),
+          : `${record.init.strategy ?? record.init.path} (${record.init.loaded} tensors${record.init.sourceModality === undefined ? '' : `, trained on ${record.init.sourceModality}`})`),
     ],
     ['Cohort', record && `${record.cohort.path} (${record.cohort.cases} cases)`],
     [

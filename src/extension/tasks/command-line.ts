@@ -1,4 +1,5 @@
 import { basename, isAbsolute, join } from 'node:path';
+import { isStrategyName } from '../../protocol/catalogue';
 import { TaskError, type FcdTaskDefinition } from './task-definition';
 
 /** What settings add to a task. */
@@ -20,17 +21,18 @@ export interface CommandLine {
   readonly target: string | undefined;
 }
 
-/** Sizes that a laptop computes in minutes, as README has them; `standard` is the program's own. */
-export const SMALL_GRID = [
-  '--geometry',
-  'compact',
-  '--width',
-  '1/4',
-  '--spacing',
-  '3.5',
-  '--shape',
-  '56x64x56',
-] as const;
+/**
+ * Sizes that a laptop computes in minutes, as README has them; `standard` is the program's own. The deep networks are
+ * narrower: the weights that come with the program are of these widths.
+ */
+export function smallGrid(arch: string): string[] {
+  return ['--geometry', 'compact', '--width', smallWidth(arch), '--spacing', '3.5', '--shape', '56x64x56'];
+}
+
+/** Share of the channels on the small grid. */
+export function smallWidth(arch: string): '1/4' | '1/8' {
+  return arch === 'resnet10' || arch === 'resnet18' ? '1/4' : '1/8';
+}
 
 /**
  * The command line of a task.
@@ -93,6 +95,8 @@ function fitting(
   const target = single && task.out === undefined ? free(out) : out;
   const grid = task.grid ?? preferences.grid;
   const strategy = task.strategy ?? 'none';
+  const arch = task.arch ?? 'resnet18';
+  const init = isStrategyName(strategy) ? strategy : absolute(strategy);
   return {
     args: [
       task.task,
@@ -101,12 +105,12 @@ function fitting(
       '--modality',
       task.modality ?? 'FLAIR',
       '--arch',
-      task.arch ?? 'resnet18',
-      ...(strategy === 'none' ? [] : ['--init', absolute(strategy)]),
+      arch,
+      ...(strategy === 'none' ? [] : ['--init', init]),
       ...(single ? flag('--fold', task.fold ?? '1/5') : flag('--folds', task.folds ?? 5)),
       ...flag('--epochs', task.epochs),
       ...flag('--seed', task.seed),
-      ...(grid === 'small' ? SMALL_GRID : []),
+      ...(grid === 'small' ? smallGrid(arch) : []),
       ...engineFlags(preferences.engine),
       ...threads,
       '--out',
@@ -132,11 +136,17 @@ export function defaultName(task: FcdTaskDefinition, cohort: string): string {
     basename(cohort).replace(/\.(csv|tsv)$/i, ''),
     task.arch ?? 'resnet18',
     task.modality ?? 'FLAIR',
-    strategy === 'none' ? undefined : `from-${basename(strategy).replace(/\.[a-z]+$/i, '')}`,
+    strategy === 'none' ? undefined : `from-${nameOf(strategy)}`,
     task.grid === 'standard' ? 'standard' : undefined,
     task.task === 'train' ? `fold-${(task.fold ?? '1/5').replace('/', 'of')}` : undefined,
   ];
   return parts.filter((part) => part !== undefined).join('-');
+}
+
+/** `multi-23`, or the file's name: as part of a folder's name. */
+function nameOf(strategy: string): string {
+  if (isStrategyName(strategy)) return strategy.replace(':', '-');
+  return basename(strategy).replace(/\.[a-z]+$/i, '');
 }
 
 function need<T>(value: T | undefined, property: string, what: string): T {

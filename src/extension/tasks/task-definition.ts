@@ -2,7 +2,7 @@ import * as v from 'valibot';
 
 export const TASK_TYPE = 'fcd';
 
-export const MODALITIES = ['T1w', 'FLAIR', 'T1w+FLAIR'] as const;
+export const MODALITIES = ['T1w', 'FLAIR', 'T1w+FLAIR', 'mixed'] as const;
 export const ARCHITECTURES = ['resnet10', 'resnet18', 'resnet34', 'resnet50'] as const;
 export const GRIDS = ['small', 'standard'] as const;
 
@@ -20,7 +20,7 @@ export const definitionSchema = v.object({
   cohort: v.optional(path),
   modality: v.optional(v.picklist(MODALITIES)),
   arch: v.optional(v.picklist([...ARCHITECTURES, 'resnet101'])),
-  /** `none`, or the file or run whose weights are the start. */
+  /** `none`, `single:<task>` or `multi:23` of the shipped weights, or the file or run whose weights are the start. */
   strategy: v.optional(path),
   grid: v.optional(v.picklist(GRIDS)),
   /** Which fold a `train` holds out: `1/5`. */

@@ -3,6 +3,7 @@ import * as vscode from 'vscode';
 import type { CohortCatalog } from '../cohort/cohort-catalog';
 import type { Runs } from '../runs/runs';
 import { offeredTasks } from './offered-tasks';
+import type { ShippedWeights } from './shipped-weights';
 import { TASK_TYPE } from './task-definition';
 import type { TaskRunner } from './task-runner';
 
@@ -12,10 +13,15 @@ export class FcdTaskProvider implements vscode.TaskProvider {
     private readonly runner: TaskRunner,
     private readonly cohorts: CohortCatalog,
     private readonly runs: Runs,
+    private readonly weights: ShippedWeights,
   ) {}
 
   async provideTasks(): Promise<vscode.Task[]> {
-    const [cohorts] = await Promise.all([this.cohorts.find(), this.runs.find()]);
+    const [cohorts, catalogue] = await Promise.all([
+      this.cohorts.find(),
+      this.weights.catalogue(),
+      this.runs.find(),
+    ]);
     const finished = this.runs.withResults;
     return (vscode.workspace.workspaceFolders ?? []).flatMap((folder) => {
       const root = folder.uri.fsPath;
@@ -24,6 +30,7 @@ export class FcdTaskProvider implements vscode.TaskProvider {
       return offeredTasks(
         inside(cohorts).map((path) => (path === '' ? '.' : path)),
         inside(finished),
+        catalogue,
       ).map(({ name, detail, definition }) => {
         const task = this.runner.task(definition, name, folder);
         task.detail = detail;

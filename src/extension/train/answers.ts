@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { isStrategyName } from '../../protocol/catalogue';
 import { ARCHITECTURES, GRIDS, MODALITIES, type FcdTaskDefinition } from '../tasks/task-definition';
 
 /** What the guide asks, and remembers for the next time. */
@@ -7,7 +8,7 @@ export const answersSchema = v.object({
   cohort: v.string(),
   modality: v.picklist(MODALITIES),
   arch: v.picklist(ARCHITECTURES),
-  /** `none`, or the absolute path of the weights to start from. */
+  /** `none`, a strategy of the shipped weights, or the absolute path of the weights to start from. */
   strategy: v.string(),
   /** One fold of K (`fold` from 1), or all K of them (`fold` 0). */
   fold: v.pipe(v.number(), v.integer(), v.minValue(0)),
@@ -44,7 +45,7 @@ export function taskOf(answers: TrainAnswers, relative: (path: string) => string
     cohort: relative(cohort),
     modality,
     arch,
-    strategy: strategy === 'none' ? 'none' : relative(strategy),
+    strategy: strategy === 'none' || isStrategyName(strategy) ? strategy : relative(strategy),
     grid,
     ...(fold === 0 ? { folds } : { fold: `${fold}/${folds}` }),
     epochs,

@@ -1,10 +1,13 @@
 import { relative } from 'node:path';
 import * as vscode from 'vscode';
 import * as v from 'valibot';
+import { isStrategyName } from '../../protocol/catalogue';
 import type { CohortCatalog } from '../cohort/cohort-catalog';
 import { countsOf } from '../cohort/case-text';
 import type { Compute } from '../compute/compute';
 import { trusted } from '../settings/trust';
+import { smallWidth } from '../tasks/command-line';
+import { weightsFor, weightsRow, type ShippedWeights } from '../tasks/shipped-weights';
 import type { RunningTask, TaskRunner } from '../tasks/task-runner';
 import {
   answersSchema,
@@ -35,6 +38,7 @@ export class TrainCommand implements vscode.Disposable {
     private readonly catalog: CohortCatalog,
     private readonly compute: Compute,
     private readonly runner: TaskRunner,
+    private readonly weights: ShippedWeights,
   ) {
     this.steps = [
       (draft, step) => this.askCohort(draft, step),
@@ -152,6 +156,11 @@ export class TrainCommand implements vscode.Disposable {
           { label: 'FLAIR', description: 'the contrast on which most lesions are seen', value: 'FLAIR' },
           { label: 'T1w', description: 'anatomy: cortical thickness, grey-white boundary', value: 'T1w' },
           { label: 'T1w + FLAIR', description: 'both, as two input channels', value: 'T1w+FLAIR' },
+          {
+            label: 'Mixed',
+            description: 'every image of either contrast as a case of its own',
+            value: 'mixed',
+          },
         ],
         active: (value) => value === draft.modality,
       }),
@@ -179,11 +188,13 @@ export class TrainCommand implements vscode.Disposable {
   }
 
   private async askStrategy(draft: Draft, step: number): Promise<Partial<Draft> | Back | undefined> {
-    const remembers = draft.strategy !== 'none';
+    const shipped = weightsFor(draft.arch, await this.weights.catalogue());
+    const remembers = draft.strategy !== 'none' && !isStrategyName(draft.strategy);
     const answer = await this.questions.pick<string>(step, {
       placeholder: 'From which weights shall it start?',
       choices: [
         { label: 'No transfer', description: 'random weights', value: 'none' },
+        ...shipped.map((one) => ({ ...weightsRow(one), value: one.strategy })),
         ...(remembers
           ? [
               {
@@ -240,22 +251,25 @@ export class TrainCommand implements vscode.Disposable {
   }
 
   private async askGrid(draft: Draft, step: number): Promise<Partial<Draft> | Back | undefined> {
+    const share = smallWidth(draft.arch) === '1/4' ? 'a quarter' : 'an eighth';
+    const small: Choice<TrainAnswers['grid']> = {
+      label: 'Small',
+      description: `for a laptop: 56 x 64 x 56 voxels of 3.5 mm, ${share} of the channels; minutes`,
+      value: 'small',
+    };
+    const standard: Choice<TrainAnswers['grid']> = {
+      label: 'Standard',
+      description: 'of the study: 160 x 256 x 256 voxels of 1 mm, all channels; days on a CPU',
+      value: 'standard',
+    };
+    const shipped = isStrategyName(draft.strategy);
     return named(
       'grid',
       await this.questions.pick<TrainAnswers['grid']>(step, {
-        placeholder: 'On which grid?',
-        choices: [
-          {
-            label: 'Small',
-            description: 'for a laptop: 56 x 64 x 56 voxels of 3.5 mm, a quarter of the channels; minutes',
-            value: 'small',
-          },
-          {
-            label: 'Standard',
-            description: 'of the study: 160 x 256 x 256 voxels of 1 mm, all channels; days on a CPU',
-            value: 'standard',
-          },
-        ],
+        placeholder: shipped
+          ? 'On which grid? The weights that come with FCD Lens are those of the small one.'
+          : 'On which grid?',
+        choices: shipped ? [small] : [small, standard],
         active: (value) => value === draft.grid,
       }),
     );

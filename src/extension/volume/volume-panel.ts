@@ -378,17 +378,20 @@ export class VolumePanel implements vscode.Disposable {
 
   private drawn({
     loaded,
+    painted,
     drawn,
     webgl,
   }: {
     loaded: number;
+    painted: number;
     drawn: number;
     webgl: string;
   }): Record<string, never> {
-    const sinceOpen = Math.round(performance.now() - this.opened);
+    // What the page tells by its own clock is as long ago here.
+    const sinceOpen = Math.round(performance.now() - this.opened - (drawn - painted));
     this.log.info(
       this.firstFrame
-        ? `${path.basename(this.file)}: first frame ${sinceOpen} ms after VS Code asked for the editor (in the page: files read after ${Math.round(loaded)} ms, drawn after ${Math.round(drawn)} ms), ${webgl}`
+        ? `${path.basename(this.file)}: first frame ${sinceOpen} ms after VS Code asked for the editor (in the page: files read after ${Math.round(loaded)} ms, slices after ${Math.round(painted)} ms, all drawn after ${Math.round(drawn)} ms), ${webgl}`
         : `${path.basename(this.file)}: drawn again ${Math.round(drawn)} ms after its page began`,
     );
     this.firstFrame = false;

@@ -25,7 +25,7 @@ export function webviewPage(webview: vscode.Webview, scripts: vscode.Uri, title:
 </head>
 <body>
 <main id="viewer" aria-label="${escaped(title)}"></main>
-<script nonce="${nonce}" src="${at('volume.js')}"></script>
+<script type="module" nonce="${nonce}" src="${at('volume.js')}"></script>
 </body>
 </html>`;
 }

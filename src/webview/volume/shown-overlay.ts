@@ -1,6 +1,6 @@
 import type { Overlay, ViewerSettings } from '../../protocol/viewer';
 import { flatTable, heatTable, type Colouring } from './drawable';
-import type { DrawnOverlay } from './slice-canvas';
+import type { DrawnOverlay } from './slice-drawing';
 import type { OverlayState } from './view-state';
 import { extentOf, middleOf, peakOf, type Extent, type Voxels } from './voxels';
 

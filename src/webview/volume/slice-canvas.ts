@@ -1,34 +1,21 @@
 import { Niivue, NVImage, SLICE_TYPE, SHOW_RENDER } from '@niivue/niivue';
 import type { Snapshot, ViewerSettings } from '../../protocol/viewer';
-import { apply, directionLetter, type Point } from './affine';
-import { contour } from './contour';
-import { overlayFile, paint, scanFile, type Colouring } from './drawable';
-import { maskField, pixelOn, pointOn, sampleMask, type MaskField, type Plane } from './mask-field';
+import type { Point } from './affine';
+import { overlayFile, paint, scanFile } from './drawable';
+import { pixelOn, pointOn, type Plane } from './mask-field';
+import { robustWindow } from './robust-window';
+import {
+  FIRST_POSE,
+  TILE_GAP,
+  type DrawnOverlay,
+  type Pose,
+  type SliceDrawing,
+  type Tile,
+  type View,
+} from './slice-drawing';
+import { sliceTiles, wholePixels } from './slice-layout';
+import { SliceLines } from './slice-lines';
 import type { Voxels } from './voxels';
-
-/** An overlay as it is to be drawn. */
-export interface DrawnOverlay {
-  readonly key: string;
-  readonly voxels: Voxels;
-  readonly values: Float32Array;
-  readonly colouring: Colouring;
-  /** 0 to 1 over the colours' own cover; 0 hides. */
-  readonly opacity: number;
-  /** Draws the rim of what is above the threshold as a line of this colour on the slices. */
-  readonly outline: string | null;
-}
-
-type View = 'axial' | 'coronal' | 'sagittal' | 'render';
-
-interface Tile {
-  readonly view: View;
-  readonly left: number;
-  readonly top: number;
-  readonly width: number;
-  readonly height: number;
-  /** Undefined for the render. */
-  readonly plane: Plane | undefined;
-}
 
 const VIEWS: Readonly<Record<number, View>> = {
   [SLICE_TYPE.AXIAL]: 'axial',
@@ -40,34 +27,23 @@ const VIEWS: Readonly<Record<number, View>> = {
 const NO_WEBGL2 =
   'This view draws with WebGL2, which is not available here. Turn on hardware acceleration (or do not disable the GPU) and open the file again.';
 
-/** Pixels between the nodes at which a mask's rim is sought. */
-const CONTOUR_STEP = 2;
-const CONTOUR_WIDTH = 1.75;
+/** How often it is asked whether the graphics have drawn, ms. */
+const FENCE_MS = 10;
 
-const CROSSHAIR = 'rgba(92, 171, 237, 0.9)';
-const CROSSHAIR_GAP = 7;
-
-/** Azimuth and elevation of the render, degrees. */
-export type Pose = readonly [number, number];
-
-/**
- * The drawing: three slices and a render by NiiVue (WebGL2), and over them, on a canvas of its own, the rims of masks:
- * lines of one width at any zoom, which a voxel-wise outline is not.
- */
-export class SliceCanvas {
+/** Three slices and a render by NiiVue (WebGL2), and the lines over them. */
+export class SliceCanvas implements SliceDrawing {
   private readonly canvas = document.createElement('canvas');
-  private readonly lines = document.createElement('canvas');
+  private readonly lines = new SliceLines();
   private readonly niivue: Niivue;
   private scan: Voxels | undefined;
   private overlays: DrawnOverlay[] = [];
   private readonly images = new Map<string, NVImage>();
-  private readonly rims = new Map<string, { overlay: DrawnOverlay; threshold: number; field: MaskField }>();
   /** How many {@link together} are under way, and whether the graphics card has older volumes than are set. */
   private gathering = 0;
   private stale = false;
 
   constructor(
-    private readonly host: HTMLElement,
+    host: HTMLElement,
     settings: ViewerSettings,
     private readonly events: { moved(): void; windowed(): void },
   ) {
@@ -77,9 +53,8 @@ export class SliceCanvas {
       'aria-label',
       'Slices and 3D render. Arrow keys and Page Up, Page Down move the slices; o, m, h switch overlays, mask, heat.',
     );
-    this.lines.className = 'lines';
-    this.lines.setAttribute('aria-hidden', 'true');
-    host.append(this.canvas, this.lines);
+    // Below whatever is shown until it has drawn.
+    host.prepend(this.canvas, this.lines.canvas);
     // NiiVue is given this context: a canvas has only one.
     if (!this.canvas.getContext('webgl2', { alpha: true, antialias: false })) throw new Error(NO_WEBGL2);
     this.niivue = new Niivue({
@@ -90,7 +65,7 @@ export class SliceCanvas {
       sagittalNoseLeft: true,
       isOrientationTextVisible: false, // drawLabels draws them, where the crosshair does not strike them out
       multiplanarShowRender: SHOW_RENDER.ALWAYS,
-      multiplanarPadPixels: 4,
+      multiplanarPadPixels: TILE_GAP,
       // A map covers the air as well: at full strength the render would be a box of heat with the head inside.
       renderOverlayBlend: 0.15,
       sliceType: SLICE_TYPE.MULTIPLANAR,
@@ -117,9 +92,10 @@ export class SliceCanvas {
     this.niivue.keyUpListener = () => {};
     this.niivue.onLocationChange = () => events.moved();
     this.niivue.onIntensityChange = () => events.windowed();
+    this.pose = FIRST_POSE;
   }
 
-  /** Compiles the shaders; needs WebGL2. */
+  /** Compiles the programs of the graphics. */
   async begin(): Promise<void> {
     await this.niivue.attachToCanvas(this.canvas, false);
   }
@@ -129,6 +105,20 @@ export class SliceCanvas {
     const { gl } = this.niivue;
     const info = gl.getExtension('WEBGL_debug_renderer_info');
     return String(gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
+  }
+
+  /** Resolves when all that was asked of the graphics is drawn; nothing waits for it in between. */
+  async finished(): Promise<void> {
+    const { gl } = this.niivue;
+    const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    if (!fence) return; // the context is lost
+    gl.flush();
+    for (;;) {
+      const status = gl.clientWaitSync(fence, 0, 0);
+      if (status !== gl.TIMEOUT_EXPIRED) break;
+      await new Promise((resolve) => setTimeout(resolve, FENCE_MS));
+    }
+    gl.deleteSync(fence);
   }
 
   /** Longest axis that can be drawn, voxels. */
@@ -144,9 +134,10 @@ export class SliceCanvas {
   async setScan(voxels: Voxels, volume: number): Promise<void> {
     const image = await imageOf(scanFile(voxels));
     if (volume > 0) image.frame4D = Math.min(volume, voxels.header.volumes - 1);
+    [image.cal_min, image.cal_max] = robustWindow(voxels.volume(volume), voxels.header.shape);
     this.scan = voxels;
     this.images.clear();
-    this.rims.clear();
+    this.lines.forget();
     this.overlays = [];
     this.show([image]);
   }
@@ -231,9 +222,9 @@ export class SliceCanvas {
   /** What {@link Snapshot} says about the pixels. */
   snapshot(
     at: readonly { view: View; mm: readonly number[] }[],
-  ): Pick<Snapshot, 'hash' | 'width' | 'height' | 'lit' | 'tiles' | 'colours' | 'webgl'> {
+  ): Pick<Snapshot, 'hash' | 'width' | 'height' | 'lit' | 'tiles' | 'painted' | 'colours' | 'webgl'> {
     const { width, height, data } = this.pixels();
-    const over = this.lines.getContext('2d')?.getImageData(0, 0, width, height).data;
+    const over = this.lines.canvas.getContext('2d')?.getImageData(0, 0, width, height).data;
     let hash = 0x811c9dc5;
     let lit = 0;
     for (let row = 0; row < height; row++)
@@ -263,13 +254,8 @@ export class SliceCanvas {
       width,
       height,
       lit,
-      tiles: tiles.map(({ view, left, top, width: w, height: h }) => ({
-        view,
-        left,
-        top,
-        width: w,
-        height: h,
-      })),
+      tiles: tiles.map(described),
+      painted: this.painted().map(described),
       colours,
       webgl: this.webgl,
     };
@@ -279,7 +265,8 @@ export class SliceCanvas {
   dispose(): void {
     this.niivue.cleanup();
     this.niivue.gl.getExtension('WEBGL_lose_context')?.loseContext();
-    this.host.replaceChildren();
+    this.canvas.remove();
+    this.lines.canvas.remove();
   }
 
   /**
@@ -306,6 +293,14 @@ export class SliceCanvas {
     niivue.updateGLVolume(); // which draws as well
   }
 
+  private painted(): Tile[] {
+    if (!this.scan) return [];
+    const { width, height, clientWidth } = this.canvas;
+    const room = { width, height, gap: (TILE_GAP * width) / Math.max(1, clientWidth) };
+    const convention = this.niivue.opts.isRadiologicalConvention ? 'radiological' : 'neurological';
+    return sliceTiles(this.scan.header, room, convention, this.mm);
+  }
+
   private tiles(): Tile[] {
     return this.niivue.screenSlices.flatMap((slice, n) => {
       const view = VIEWS[slice.axCorSag];
@@ -313,16 +308,9 @@ export class SliceCanvas {
       const [left, top, w, height] = slice.leftTopWidthHeight;
       const width = Math.abs(w);
       const from = w < 0 ? left + w : left;
-      return [
-        {
-          view,
-          left: from,
-          top,
-          width,
-          height,
-          plane: view === 'render' ? undefined : this.planeOf(n, from, top, width, height),
-        },
-      ];
+      const whole = wholePixels(from, top, width, height, this.canvas.height);
+      const plane = view === 'render' ? undefined : this.planeOf(n, from, top, width, height);
+      return [{ view, ...whole, plane: plane && onPixels(plane, [from, top, width, height], whole) }];
     });
   }
 
@@ -351,61 +339,38 @@ export class SliceCanvas {
   }
 
   private drawLines(): void {
-    const { lines, canvas } = this;
-    if (lines.width !== canvas.width || lines.height !== canvas.height) {
-      lines.width = canvas.width;
-      lines.height = canvas.height;
-    }
-    const context = lines.getContext('2d');
-    if (!context) return;
-    context.clearRect(0, 0, lines.width, lines.height);
     if (!this.scan) return;
-    const tiles = this.tiles();
-    const scale = canvas.width / Math.max(1, canvas.clientWidth);
-    this.drawRims(context, tiles, scale);
-    for (const tile of tiles)
-      if (tile.plane) drawCrosshair(context, tile, pixelOn(tile.plane, this.mm), scale);
-    for (const tile of tiles) if (tile.plane) drawLabels(context, tile, tile.plane, scale);
+    const { width, height, clientWidth } = this.canvas;
+    this.lines.draw({
+      tiles: this.tiles(),
+      overlays: this.overlays,
+      mm: this.mm,
+      width,
+      height,
+      scale: width / Math.max(1, clientWidth),
+    });
   }
+}
 
-  private drawRims(context: CanvasRenderingContext2D, tiles: readonly Tile[], scale: number): void {
-    const outlined = this.overlays.filter(({ outline, opacity }) => outline !== null && opacity > 0);
-    for (const overlay of outlined) {
-      const field = this.rimOf(overlay);
-      for (const tile of tiles) {
-        if (!tile.plane || !field.box) continue;
-        context.save();
-        context.beginPath();
-        context.rect(tile.left, tile.top, tile.width, tile.height);
-        context.clip();
-        context.beginPath();
-        for (const [x1, y1, x2, y2] of rimOn(field, overlay, tile, tile.plane)) {
-          context.moveTo(x1, y1);
-          context.lineTo(x2, y2);
-        }
-        context.lineCap = 'round';
-        context.globalAlpha = overlay.opacity;
-        // A dark edge keeps the line readable on bright heat.
-        context.lineWidth = (CONTOUR_WIDTH + 1) * scale;
-        context.strokeStyle = 'rgba(0, 0, 0, 0.45)';
-        context.stroke();
-        context.lineWidth = CONTOUR_WIDTH * scale;
-        context.strokeStyle = overlay.outline ?? '';
-        context.stroke();
-        context.restore();
-      }
-    }
-  }
+function described({ view, left, top, width, height, plane }: Tile): Snapshot['tiles'][number] {
+  const corners = plane && [pointOn(plane, left, top), pointOn(plane, left + width, top + height)];
+  return { view, left, top, width, height, corners: corners ?? null };
+}
 
-  private rimOf(overlay: DrawnOverlay): MaskField {
-    const { threshold } = overlay.colouring;
-    const known = this.rims.get(overlay.key);
-    if (known && known.overlay.voxels === overlay.voxels && known.threshold === threshold) return known.field;
-    const { header, mmToVoxel } = overlay.voxels;
-    const field = maskField(overlay.values, header.shape, mmToVoxel, threshold);
-    this.rims.set(overlay.key, { overlay, threshold, field });
-    return field;
-  }
+/** NiiVue reckons with a tile that ends between pixels, and draws it stretched onto whole ones. */
+function onPixels(
+  { origin, right, down }: Plane,
+  [left, top, width, height]: readonly [number, number, number, number],
+  whole: { left: number; top: number; width: number; height: number },
+): Plane {
+  const [sx, sy] = [width / whole.width, height / whole.height];
+  const [ox, oy] = [left - whole.left * sx, top - whole.top * sy];
+  const each = (of: (axis: number) => number): Point => [of(0), of(1), of(2)];
+  return {
+    origin: each((axis) => origin[axis] + ox * right[axis] + oy * down[axis]),
+    right: each((axis) => sx * right[axis]),
+    down: each((axis) => sy * down[axis]),
+  };
 }
 
 /**
@@ -427,94 +392,6 @@ function colourAt(
     const lower = pixel(0, 1) * (1 - across) + pixel(1, 1) * across;
     return Math.round(upper * (1 - below) + lower * below);
   });
-}
-
-/** Two lines of one width at any zoom, open in the middle so that the voxel stays to be seen. */
-function drawCrosshair(
-  context: CanvasRenderingContext2D,
-  { left, top, width, height }: Tile,
-  at: readonly [number, number],
-  scale: number,
-): void {
-  const [x, y] = at.map((n) => Math.floor(n) + 0.5); // sharp on the pixels' grid
-  const gap = CROSSHAIR_GAP * scale;
-  context.save();
-  context.beginPath();
-  context.rect(left, top, width, height);
-  context.clip();
-  context.beginPath();
-  for (const [x1, y1, x2, y2] of [
-    [left, y, x - gap, y],
-    [x + gap, y, left + width, y],
-    [x, top, x, y - gap],
-    [x, y + gap, x, top + height],
-  ]) {
-    context.moveTo(x1, y1);
-    context.lineTo(x2, y2);
-  }
-  context.lineWidth = Math.max(1, Math.round(scale));
-  context.strokeStyle = CROSSHAIR;
-  context.stroke();
-  context.restore();
-}
-
-/** Where a slice's edges lie in the patient, from the geometry that it is drawn by. */
-function drawLabels(context: CanvasRenderingContext2D, tile: Tile, plane: Plane, scale: number): void {
-  const { left, top, width, height } = tile;
-  const inset = 10 * scale;
-  const places = [
-    [left + inset, top + height / 2, directionLetter(plane.right.map((n) => -n))],
-    [left + width - inset, top + height / 2, directionLetter(plane.right)],
-    [left + width / 2, top + inset, directionLetter(plane.down.map((n) => -n))],
-    [left + width / 2, top + height - inset, directionLetter(plane.down)],
-  ] as const;
-  context.save();
-  context.font = `600 ${Math.round(13 * scale)}px sans-serif`;
-  context.textAlign = 'center';
-  context.textBaseline = 'middle';
-  context.lineJoin = 'round';
-  context.lineWidth = 5 * scale;
-  context.strokeStyle = '#000';
-  context.fillStyle = '#eee';
-  for (const [x, y, letter] of places) {
-    context.strokeText(letter, x, y); // black around it: readable over bone and lines
-    context.fillText(letter, x, y);
-  }
-  context.restore();
-}
-
-function rimOn(field: MaskField, { voxels }: DrawnOverlay, tile: Tile, plane: Plane) {
-  const { box } = field;
-  if (!box) return [];
-  // Only the part of the slice that the mask's box covers is searched.
-  const corners: [number, number][] = [];
-  for (const i of [box.low[0] - 1, box.high[0] + 1])
-    for (const j of [box.low[1] - 1, box.high[1] + 1])
-      for (const k of [box.low[2] - 1, box.high[2] + 1])
-        corners.push(pixelOn(plane, apply(voxels.header.affine, [i, j, k])));
-  const between = (low: number, value: number, high: number) => Math.min(high, Math.max(low, value));
-  const range = (axis: 0 | 1, low: number, size: number): [number, number] => {
-    const all = corners.map((corner) => corner[axis]);
-    return [
-      Math.floor(between(low, Math.min(...all), low + size)),
-      Math.ceil(between(low, Math.max(...all), low + size)),
-    ];
-  };
-  const [x1, x2] = range(0, tile.left, tile.width);
-  const [y1, y2] = range(1, tile.top, tile.height);
-  const columns = Math.floor((x2 - x1) / CONTOUR_STEP) + 1;
-  const rows = Math.floor((y2 - y1) / CONTOUR_STEP) + 1;
-  if (columns < 2 || rows < 2) return [];
-  const samples = new Float32Array(columns * rows);
-  let inside = false;
-  for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++) {
-      const mm = pointOn(plane, x1 + column * CONTOUR_STEP, y1 + row * CONTOUR_STEP);
-      const value = sampleMask(field, mm);
-      samples[row * columns + column] = value;
-      inside ||= value >= 0.5;
-    }
-  return inside ? contour(samples, columns, rows, 0.5, { x: x1, y: y1, step: CONTOUR_STEP }) : [];
 }
 
 /** @param file a NIfTI file in memory (drawable.ts); the name tells NiiVue what it is, nothing is fetched. */

@@ -13,9 +13,11 @@ import { apply, type Point } from './affine';
 import { element } from './elements';
 import { fetchVolume } from './fetch-volume';
 import { valueText } from './numbers';
+import { PaintedSlices } from './painted-slices';
 import { ShownOverlay } from './shown-overlay';
 import { SidePanel } from './side-panel';
-import { SliceCanvas } from './slice-canvas';
+import type { SliceCanvas } from './slice-canvas';
+import type { SliceDrawing } from './slice-drawing';
 import { freshState, restoredState, type ViewState } from './view-state';
 import { Voxels } from './voxels';
 
@@ -39,7 +41,10 @@ interface Loaded {
 
 /** The scene on the screen: slices, panel and the line of values. */
 export class Viewer {
-  private readonly slices: SliceCanvas;
+  private readonly drawing = element('div', { class: 'slices' });
+  /** What draws at the moment: {@link painted} at first, then {@link graphics}. */
+  private slices: SliceDrawing;
+  private graphics: SliceCanvas | undefined;
   private readonly panel: SidePanel;
   private readonly status = element('footer', {
     class: 'status',
@@ -59,7 +64,6 @@ export class Viewer {
   private remembering: ReturnType<typeof setTimeout> | undefined;
   private changing: number | undefined;
   private noticeTimer: ReturnType<typeof setTimeout> | undefined;
-  private readonly ready: Promise<void>;
 
   constructor(
     private readonly host: HTMLElement,
@@ -67,14 +71,10 @@ export class Viewer {
     private readonly endpoint: RpcEndpoint<typeof WEBVIEW, typeof HOST>,
     private readonly store: StateStore,
   ) {
-    const drawing = element('div', { class: 'slices' });
     const column = element('aside', { class: 'panel', attributes: { 'aria-label': 'What is shown' } });
-    const stage = element('div', { class: 'stage' }, drawing, this.progress, this.noticeLine);
+    const stage = element('div', { class: 'stage' }, this.drawing, this.progress, this.noticeLine);
     host.replaceChildren(element('div', { class: 'content' }, stage, column), this.status);
-    this.slices = new SliceCanvas(drawing, settings, {
-      moved: () => this.moved(),
-      windowed: () => this.windowed(),
-    });
+    this.slices = new PaintedSlices(this.drawing, settings);
     this.panel = new SidePanel(column, {
       setVolume: (volume) => this.setVolume(volume),
       setWindow: (low, high) => {
@@ -100,8 +100,6 @@ export class Viewer {
       chooseMap: () => this.ask(endpoint.call('chooseMap', {}, null)),
       openSettings: () => this.ask(endpoint.call('openSettings', {})),
     });
-    this.ready = this.slices.begin();
-    this.ready.catch(() => {}); // show() reports it
   }
 
   /** Shows a scene; resolves when it is drawn. Files whose version is loaded are not read again. */
@@ -111,13 +109,7 @@ export class Viewer {
     const began = performance.now();
     const { scan, overlays, remarks } = await this.load(scene, loading.signal);
     const loadedAt = performance.now();
-    await this.ready;
     loading.signal.throwIfAborted();
-    const longest = Math.max(...scene.image.header.shape);
-    if (longest > this.slices.longestAxis)
-      throw new Error(
-        `${scene.image.name} has ${longest} voxels along an axis, and this machine's graphics draws ${this.slices.longestAxis}. Show a smaller part of it.`,
-      );
     const sameScan = this.scan === scan;
     if (this.scene?.image.path !== scene.image.path)
       this.state = restoredState(this.store.getState(), scene.image.path);
@@ -145,17 +137,62 @@ export class Viewer {
     this.moved();
     this.progress.textContent = '';
     this.say(notice);
-    // A frame that the browser has taken is on the screen before the next one begins.
-    await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+    await presented();
+    const painted = performance.now();
+    this.host.dataset.drawn ??= 'slices'; // for whoever looks from outside
+    performance.mark('fcd.slices');
+    this.firstFrame ??= painted - began;
+    loading.signal.throwIfAborted();
+    const graphics = this.graphics ?? (await this.takeOver(loading.signal));
+    await graphics.finished();
+    loading.signal.throwIfAborted();
+    this.host.dataset.drawn = 'all';
     await this.endpoint.call('drawn', {
       loaded: loadedAt,
+      painted,
       drawn: performance.now(),
-      webgl: this.slices.webgl,
+      webgl: graphics.webgl,
     });
-    this.firstFrame ??= performance.now() - began;
   }
 
   private firstFrame: number | null = null;
+
+  /** The graphics draw from here on, what has been painted so far. Their code is large and not loaded before. */
+  private async takeOver(signal: AbortSignal): Promise<SliceCanvas> {
+    const { SliceCanvas } = await import('./slice-canvas');
+    signal.throwIfAborted();
+    const { scene, scan, slices: painted } = this;
+    if (!scene || !scan) throw new Error('Nothing is shown yet.');
+    const graphics = new SliceCanvas(this.drawing, scene.settings, {
+      moved: () => this.moved(),
+      windowed: () => this.windowed(),
+    });
+    try {
+      await graphics.begin();
+      signal.throwIfAborted();
+      const longest = Math.max(...scene.image.header.shape);
+      if (longest > graphics.longestAxis)
+        throw new Error(
+          `${scene.image.name} has ${longest} voxels along an axis, and this machine's graphics draws ${graphics.longestAxis}. Show a smaller part of it.`,
+        );
+      await graphics.together(async () => {
+        await graphics.setScan(scan, painted.volume);
+        await graphics.setOverlays(this.overlaysInOrder());
+        graphics.window = painted.window;
+        graphics.pose = painted.pose;
+        graphics.convention = painted.convention;
+        graphics.mm = painted.mm;
+      });
+      await graphics.finished();
+      signal.throwIfAborted();
+    } catch (error) {
+      graphics.dispose();
+      throw error;
+    }
+    this.graphics = this.slices = graphics;
+    painted.dispose();
+    return graphics;
+  }
 
   applySettings(settings: ViewerSettings): void {
     if (!this.scene) return;
@@ -188,11 +225,12 @@ export class Viewer {
   }
 
   snapshot(at: readonly { view: 'axial' | 'coronal' | 'sagittal'; mm: number[] }[]): Snapshot {
-    if (!this.scan) throw new Error('Nothing is shown yet.');
-    const mm = this.slices.mm;
+    const { graphics } = this;
+    if (!this.scan || !graphics) throw new Error('Nothing is shown yet.');
+    const { mm } = graphics;
     return {
-      ...this.slices.snapshot(at),
-      mm,
+      ...graphics.snapshot(at),
+      mm: [...mm],
       voxel: this.scan.voxelAt(mm) ?? [-1, -1, -1],
       values: this.values(),
       overlays: this.overlays.map(({ kind, of, visible }) => ({
@@ -244,6 +282,7 @@ export class Viewer {
     clearTimeout(this.remembering);
     clearTimeout(this.noticeTimer);
     this.slices.dispose();
+    delete this.host.dataset.drawn;
   }
 
   /** Reads the files. Without its scan there is no scene; an overlay that cannot be read is left out and said so. */
@@ -344,9 +383,13 @@ export class Viewer {
   }
 
   private draw(): Promise<void> {
-    // The mask lies over the heat.
+    return this.slices.setOverlays(this.overlaysInOrder());
+  }
+
+  /** The mask lies over the heat. */
+  private overlaysInOrder() {
     const order = [...this.overlays].sort((a) => (a.kind === 'heat' ? -1 : 1));
-    return this.slices.setOverlays(order.map((overlay) => overlay.drawn(this.state.hidden)));
+    return order.map((overlay) => overlay.drawn(this.state.hidden));
   }
 
   private showPanel(): void {
@@ -398,9 +441,9 @@ export class Viewer {
     if (!this.scan || !this.scene) return this.state;
     return {
       image: this.scene.image.path,
-      mm: this.slices.mm,
+      mm: [...this.slices.mm],
       volume: this.slices.volume,
-      window: this.windowChosen ? this.slices.window : null,
+      window: this.windowChosen ? [...this.slices.window] : null,
       pose: [...this.slices.pose],
       hidden: this.state.hidden,
       overlays: {
@@ -424,6 +467,11 @@ export class Viewer {
   private ask(request: Promise<unknown>): void {
     request.catch((error: unknown) => this.say(messageOf(error)));
   }
+}
+
+/** A frame that the browser has taken is on the screen before the next one begins. */
+function presented(): Promise<unknown> {
+  return new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
 }
 
 function megabytes(bytes: number): string {

@@ -57,7 +57,10 @@ describe('the names that people script', () => {
     plant: ['--images', '--labels', '--out', '--seed'],
     cohort: ['<dir>', '--json'],
     weights: ['<file>', '--json'],
-    train: ['--cohort', '--modality', '--init', '--fold', '--out', '--resume', ...shared],
+    train: [
+      ...['--cohort', '--modality', '--init', '--fold', '--split-seed', '--out', '--resume', ...shared],
+      ...['--lr-encoder-factor', '--lr-decay-per-stage', '--freeze', '--unfreeze-every'],
+    ],
     predict: ['--model', '--input', '--json', ...shared],
     explain: [
       '--model',

@@ -94,6 +94,16 @@ const NAMED: readonly [string, ConvGeometry][] = [
       dilation: [1, 1, 1],
     }),
   ],
+  // Larger filters than grids: threads pack panels of their own, with 256 channels and more in slices of taps.
+  ['many channels on a small grid', geometryOf(2, [2, 3, 4], [72, 268], [3, 3, 3], plain)],
+  [
+    'many channels on a small grid, strided',
+    geometryOf(2, [5, 3, 4], [260, 71], [3, 2, 3], { ...plain, stride: [2, 1, 2], padding: [1, 0, 1] }),
+  ],
+  [
+    'many channels, 1 x 1 x 1',
+    geometryOf(2, [2, 2, 3], [130, 300], [1, 1, 1], { ...plain, padding: [0, 0, 0] }),
+  ],
   [
     'different numbers on every axis',
     geometryOf(2, [6, 9, 7], [17, 5], [2, 3, 4], {

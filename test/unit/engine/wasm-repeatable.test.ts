@@ -23,9 +23,20 @@ const tiled = geometryOf(3, [11, 10, 9], [20, 33], [3, 3, 3], {
   dilation: [1, 1, 1],
 });
 
+/** With few threads each packs panels of its own, with many they share one packed filter. */
+const wide = geometryOf(2, [2, 3, 4], [72, 268], [3, 3, 3], {
+  stride: [1, 1, 1],
+  padding: [1, 1, 1],
+  dilation: [1, 1, 1],
+});
+
 /** Bits of y, dx, dfilter and of the statistics of x. */
-async function compute(compiled: WebAssembly.Module, threads: number, algorithm: Algorithm): Promise<string> {
-  const geometry = algorithm === 'direct' ? strided : tiled;
+async function compute(
+  compiled: WebAssembly.Module,
+  threads: number,
+  algorithm: Algorithm,
+  geometry = algorithm === 'direct' ? strided : tiled,
+): Promise<string> {
   const machine = await Machine.open(compiled, threads, 4096);
   const { heap } = machine;
   const sizes = convSizes(geometry);
@@ -45,7 +56,11 @@ async function compute(compiled: WebAssembly.Module, threads: number, algorithm:
   convolve(machine, geometry, x, filter, y, algorithm);
   convolveInputGradient(machine, geometry, dy, filter, dx, algorithm);
   convolveFilterGradient(machine, geometry, x, dy, dfilter, algorithm);
-  const { mean, variance } = channelMoments(machine, { rows: sizes.x / 20, channels: 20 }, x);
+  const { mean, variance } = channelMoments(
+    machine,
+    { rows: sizes.x / geometry.inChannels, channels: geometry.inChannels },
+    x,
+  );
   const bits = [
     heap.uint8(y, sizes.y * 4),
     heap.uint8(dx, sizes.x * 4),
@@ -71,5 +86,10 @@ for (const module of MODULES) {
         expect(await compute(compiled!, 3, algorithm)).toBe(first);
       },
     );
+
+    it('does not change a bit where the number of threads decides who packs the filter', async () => {
+      const first = await compute(compiled!, 2, 'direct', wide);
+      for (const threads of [1, 3, 16]) expect(await compute(compiled!, threads, 'direct', wide)).toBe(first);
+    });
   });
 }

@@ -9,12 +9,13 @@ import { closeEngine, openEngine } from '../../../src/core/engine/choose';
 import { InputError, StoppedError } from '../../../src/core/errors';
 import { CaseStore } from '../../../src/core/experiment/case-store';
 import { crossValidate, type CrossValidation } from '../../../src/core/experiment/cross-validation';
+import { examineInit } from '../../../src/core/experiment/init-weights';
 import { RunDirectory } from '../../../src/core/experiment/run-directory';
 import { summarise } from '../../../src/core/experiment/summarise';
 import { readResults, writeReport } from '../../../src/core/report/write-report';
 import { epochBatches } from '../../../src/core/train/batches';
 import type { TrainingConfig } from '../../../src/core/train/config';
-import { OPTIONS, TRAINING, asked, begun, execute, outcome, scratchFolder, tinyCohort } from './tiny';
+import { OPTIONS, SPEC, TRAINING, asked, begun, execute, outcome, scratchFolder, tinyCohort } from './tiny';
 
 const folder = scratchFolder();
 let cohort: Cohort;
@@ -44,6 +45,48 @@ function comparable({ created: _created, seconds: _seconds, cases, ...rest }: Re
 }
 
 describe('a cross-validation', () => {
+  it('shares its folds with other seeds where a split seed says so, and starts every fold from weights of its own', async () => {
+    const asking = (seed: number, splitSeed?: number) => ({
+      ...experiment(`split-${seed}`),
+      seed,
+      splitSeed,
+    });
+    const none = { kind: 'none' as const };
+    const tested = async (seed: number, splitSeed?: number): Promise<string[][]> => {
+      const controller = new AbortController();
+      controller.abort();
+      const request = asking(seed, splitSeed);
+      const folds: string[][] = [];
+      await crossValidate(
+        {
+          ...request,
+          init: (fold) => {
+            folds[fold.index] = [...fold.test];
+            return none;
+          },
+        },
+        { ...OPTIONS, signal: controller.signal },
+      ).catch((error: unknown) => {
+        if (!(error instanceof StoppedError)) throw error;
+      });
+      return folds;
+    };
+    const [first, same, other] = [await tested(101, 5), await tested(102, 5), await tested(103)];
+    expect(first).toHaveLength(3);
+    expect(same).toEqual(first);
+    expect(other).not.toEqual(first);
+    // One fold's weights have seen its training part: in that fold they are welcome, in the others refused.
+    const own = foldOf('whole', 1);
+    const { record: init } = await examineInit(own.path, SPEC, false);
+    const start = (path: string, which: (index: number) => boolean) =>
+      crossValidate(
+        { ...experiment(path), init: ({ index }) => (which(index) ? init : none) },
+        { ...OPTIONS, signal: AbortSignal.abort() },
+      );
+    await expect(start('own', (index) => index === 0)).rejects.toThrow(StoppedError);
+    await expect(start('all', () => true)).rejects.toThrow(/tested or validated on/);
+  });
+
   it('tests every case once and puts the folds together', () => {
     expect(whole.cases.map(({ participantId }) => participantId).sort()).toEqual(
       cohort.cases.map(({ participantId }) => participantId).sort(),

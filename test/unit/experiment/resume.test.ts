@@ -6,6 +6,7 @@ import { closeEngine, openEngine } from '../../../src/core/engine/choose';
 import { InputError } from '../../../src/core/errors';
 import { RunDirectory } from '../../../src/core/experiment/run-directory';
 import type { TrainingConfig } from '../../../src/core/train/config';
+import { readWeights } from '../../../src/core/weights/read-weights';
 import {
   ADAM,
   ADAMW,
@@ -89,6 +90,29 @@ describe('a run that was stopped and goes on ends in the same bits', () => {
       const done = events.flatMap((event) => (event.type === 'step' ? [`${event.epoch}/${event.step}`] : []));
       expect(done).toEqual([0, 1, 2].flatMap((epoch) => [1, 2, 3].map((step) => `${epoch}/${step}`)));
     });
+  });
+
+  it('with frozen parts that thaw in turns, stopped at the border of an epoch and around it', async () => {
+    const training: TrainingConfig = {
+      ...TRAINING,
+      fineTuning: {
+        encoderFactor: 0.1,
+        decayPerStage: 0.5,
+        freeze: ['stem', 'layer1', 'layer2', 'layer3'],
+        unfreezeEvery: 1,
+      },
+    };
+    const expected = await unstopped(training);
+    expect(expected.last).not.toBe((await unstopped(TRAINING)).last);
+    const directory = await stopped(training, 3, 4, 6);
+    expect(await outcome(directory)).toEqual(expected);
+    // Parts that thawed later have taken fewer steps, and correct the bias of their moments by their own.
+    const { metadata } = await readWeights(directory.checkpoint('last'));
+    expect(JSON.parse(metadata.state)).toMatchObject({
+      optimiserSteps: 9,
+      partSteps: { stem: 0, layer1: 0, layer2: 3, layer3: 6 },
+    });
+    expect((await directory.record()).training).toMatchObject({ fineTuning: training.fineTuning });
   });
 
   it('with early stopping on an inner split, stopped before and after its best epoch', async () => {

@@ -4,16 +4,18 @@ import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventSchema } from '../../../src/protocol/run';
 import type { Case, Cohort } from '../../../src/core/cohort/cohort';
+import { stratifiedFolds } from '../../../src/core/cohort/folds';
+import { casesWith } from '../../../src/core/cohort/usable-cases';
 import { closeEngine, currentEngine, openEngine } from '../../../src/core/engine/choose';
 import { InputError } from '../../../src/core/errors';
 import { runRecord } from '../../../src/core/experiment/begin-run';
 import { CaseStore } from '../../../src/core/experiment/case-store';
 import { examineInit } from '../../../src/core/experiment/init-weights';
 import { executeRun } from '../../../src/core/experiment/run';
-import type { RunDirectory } from '../../../src/core/experiment/run-directory';
+import { RunDirectory } from '../../../src/core/experiment/run-directory';
 import { summarise } from '../../../src/core/experiment/summarise';
 import { readCam } from '../../../src/core/explain/cam-file';
-import { loadNetwork, saveNetwork } from '../../../src/core/model/checkpoint';
+import { loadNetwork, readCheckpoint, saveNetwork } from '../../../src/core/model/checkpoint';
 import { sameGrid } from '../../../src/core/volume/affine';
 import { readNifti } from '../../../src/core/volume/nifti-read';
 import { writeNifti } from '../../../src/core/volume/nifti-write';
@@ -344,5 +346,43 @@ describe('two contrasts', () => {
     const { tensors } = await readWeights(made.directory.checkpoint('best'));
     expect(tensors.get('conv1.weight')?.shape.slice(0, 2)).toEqual([8, 2]);
     expect(existsSync(made.directory.camNifti(patient.participantId))).toBe(true);
+  });
+
+  it('mixed, are cases of their own through one channel, both of a head in the same fold', async () => {
+    const { usable } = casesWith(cohort, 'mixed');
+    expect(usable).toHaveLength(20);
+    expect(new Set(usable.map(({ source }) => source)).size).toBe(10);
+    const request = { ...asked({ cohort, modality: 'mixed' }), cases: usable };
+    for (const fold of stratifiedFolds(usable, 5, 42)) {
+      const heads = (ids: readonly string[]) => new Set(ids.map((id) => id.replace(/_(T1w|FLAIR)$/, '')));
+      const [train, test] = [heads(fold.train), heads(fold.test)];
+      expect([...test].filter((head) => train.has(head))).toEqual([]);
+      expect(fold.test).toHaveLength(2 * test.size);
+    }
+    const fold = stratifiedFolds(usable, 5, 42)[0];
+    const made = new RunDirectory(join(folder, 'mixed'));
+    const record = runRecord({ ...request, fold, training: { ...TRAINING, epochs: 1 } });
+    await made.begin(record);
+    const mixed = new CaseStore(usable, request);
+    const result = await execute(made, mixed);
+    expect(result.predictions.map(({ participantId }) => participantId).sort()).toEqual(
+      [...fold.test].sort(),
+    );
+    expect(result.explained).toHaveLength(2);
+    const [head] = fold.test.map((id) => id.replace(/_(T1w|FLAIR)$/, ''));
+    const [t1w, flair] = [await mixed.sample(`${head}_T1w`), await mixed.sample(`${head}_FLAIR`)];
+    expect(t1w.shape).toEqual([...flair.shape.slice(0, 3), 1]);
+    expect(t1w.data).not.toEqual(flair.data);
+    const alone = new CaseStore(cohort.cases, { ...request, modality: 'FLAIR' });
+    expect(flair.data).toEqual((await alone.sample(head)).data);
+    expect(await mixed.bytesNeeded()).toBeGreaterThan(1.5 * (await alone.bytesNeeded()));
+    const results = await summarise([{ record, result, events: made.events() }], mixed, {
+      ...{ title: 'mixed', command: [], version: '0', seconds: 1, cohort, notes: [] },
+    });
+    expect(results.notes).toEqual([
+      expect.stringMatching(/^Of the T1w images alone: accuracy .*n 2\.$/),
+      expect.stringMatching(/^Of the FLAIR images alone: accuracy .*n 2\.$/),
+    ]);
+    expect((await readCheckpoint(made.path, {})).meta.modality).toBe('mixed');
   });
 });

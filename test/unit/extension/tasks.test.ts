@@ -1,11 +1,18 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { commandLine, engineFlags, type Preferences } from '../../../src/extension/tasks/command-line';
+import type { CatalogueEntry } from '../../../src/protocol/catalogue';
+import {
+  commandLine,
+  engineFlags,
+  smallGrid,
+  type Preferences,
+} from '../../../src/extension/tasks/command-line';
 import { offeredTasks } from '../../../src/extension/tasks/offered-tasks';
+import { ShippedWeights, weightsRow } from '../../../src/extension/tasks/shipped-weights';
 import {
   definitionSchema,
   parseDefinition,
@@ -103,6 +110,18 @@ describe('the command line of a task', () => {
     expect(args.at(-1)).toBe(join(folder, 'fcd-runs', 'heads-resnet18-FLAIR-from-med3d'));
   });
 
+  it('starts from shipped weights where the strategy names them, and then on their network', () => {
+    for (const [arch, width] of [
+      ['resnet18', '1/4'],
+      ['resnet50', '1/8'],
+    ] as const) {
+      const args = argsOf({ task: 'experiment', cohort: 'heads', arch, strategy: 'multi:23' }).join(' ');
+      expect(args).toContain('--init multi:23');
+      expect(args).toContain(`--geometry compact --width ${width}`);
+      expect(args).toContain(`heads-${arch}-FLAIR-from-multi-23`);
+    }
+  });
+
   it('of a run that goes on names the run alone', () => {
     const { args, target } = commandLine(
       { type: 'fcd', task: 'train', resume: 'fcd-runs/one', arch: 'resnet50' },
@@ -159,6 +178,73 @@ describe('offered tasks', () => {
     expect(offered.filter(({ definition }) => definition.task === 'train')).toHaveLength(2);
     expect(offered.at(-1)?.definition).toEqual({ type: 'fcd', task: 'report', run: 'fcd-runs/x' });
     expect(new Set(offered.map(({ name }) => name)).size).toBe(offered.length);
+  });
+});
+
+describe('the weights that come with the extension', () => {
+  const entry = (strategy: string, arch: string): CatalogueEntry => ({
+    strategy,
+    tasks: strategy === 'multi:23' ? Array.from({ length: 23 }, (_, n) => `task ${n}`) : ['gm'],
+    arch,
+    ...{ geometry: 'compact', shortcut: 'A', width: 0.25, axes: 'ijk', inChannels: 1, modality: 'T1w' },
+    ...{
+      file: `${strategy.replace(':', '-')}-${arch}.safetensors`,
+      card: 'cards/x.md',
+      sha256: '0'.repeat(64),
+    },
+    ...{ bytes: 1_920_000, data: 'structures of phantoms', licence: 'MIT', dice: { mean: 0.834, heads: 8 } },
+  });
+  const catalogue = [
+    entry('multi:23', 'resnet18'),
+    entry('single:gm', 'resnet18'),
+    entry('multi:23', 'resnet50'),
+  ];
+
+  it('are offered as cells of the grid, one task before many, on the small grid that they fit', () => {
+    const cells = offeredTasks(['heads'], [], catalogue).filter(
+      ({ definition }) => definition.task === 'experiment' && definition.modality === 'T1w',
+    );
+    expect(cells.map(({ definition: { arch, strategy } }) => `${arch} ${strategy}`)).toEqual([
+      'resnet18 none',
+      'resnet18 single:gm',
+      'resnet18 multi:23',
+      'resnet34 none',
+      'resnet50 none',
+      'resnet50 multi:23',
+    ]);
+    expect(cells[1].name).toBe('experiment on heads: resnet18, T1w, TL from one segmentation task (gm)');
+    expect(cells[1].definition).toMatchObject({ grid: 'small' });
+    expect(parseDefinition(cells[1].definition)).toEqual(cells[1].definition);
+  });
+
+  it('say what they are worth and weigh', () => {
+    expect(weightsRow(catalogue[0])).toEqual({
+      label: 'TL from 23 segmentation tasks',
+      description: 'multi:23: mean Dice 0.83 on 8 held-out heads, 1.9 MB',
+      detail: 'Comes with FCD Lens: structures of phantoms, T1w',
+    });
+    expect(weightsRow({ ...catalogue[0], dice: null }).description).toContain('Dice not measured');
+  });
+
+  it('are read from its own folder; a damaged catalogue is told once, and nothing is offered of it', async () => {
+    const told: string[] = [];
+    const models = join(folder, 'installed', 'models');
+    mkdirSync(models, { recursive: true });
+    writeFileSync(join(models, 'catalogue.json'), JSON.stringify({ schema: 1, weights: catalogue }));
+    const read = () => new ShippedWeights(join(folder, 'installed'), (message) => told.push(message));
+    expect(await read().catalogue()).toEqual(catalogue);
+    expect(told).toEqual([]);
+    writeFileSync(join(models, 'catalogue.json'), '{"schema": 1}');
+    const damaged = read();
+    expect([await damaged.catalogue(), await damaged.catalogue()]).toEqual([[], []]);
+    expect(told).toEqual([expect.stringMatching(/catalogue.json is not valid at weights/)]);
+  });
+
+  it('are those of the networks of the small grid, as the catalogue of this checkout has them', async () => {
+    for (const one of await new ShippedWeights(ROOT, (message) => expect.fail(message)).catalogue())
+      expect(smallGrid(one.arch).join(' ')).toContain(
+        `--geometry ${one.geometry} --width 1/${1 / one.width}`,
+      );
   });
 });
 
@@ -356,6 +442,8 @@ describe('the answers of the training guide', () => {
     const task = taskOf({ ...answers, fold: 2, folds: 4, strategy: '/ws/w.pth', out: '/ws/here' }, relative);
     expect(task).toMatchObject({ task: 'train', fold: '2/4', strategy: 'w.pth', out: 'here' });
     expect(task.folds).toBeUndefined();
+    // Shipped weights are no path.
+    expect(taskOf({ ...answers, strategy: 'multi:23' }, () => 'elsewhere').strategy).toBe('multi:23');
   });
 
   it('are a definition that tasks.json may hold', () => {

@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -9,6 +10,8 @@ import { examineInit } from '../../../src/core/experiment/init-weights';
 import { loadNetwork, readCheckpoint, saveNetwork } from '../../../src/core/model/checkpoint';
 import { Network } from '../../../src/core/model/network';
 import { networkSpec, type NetworkSpec } from '../../../src/core/model/spec';
+import { DEFAULT_TRAINING, type TrainingConfig } from '../../../src/core/train/config';
+import { fit } from '../../../src/core/train/fit';
 import { exportTorch } from '../../../src/core/transfer/export-torch';
 import { importWeights, type ImportResult } from '../../../src/core/transfer/import-weights';
 import { readWeights } from '../../../src/core/weights/read-weights';
@@ -351,6 +354,51 @@ describe.skipIf(!torch)('PyTorch computes the same [needs python3-torch]', () =>
     expect(back.network.predict(x)).toEqual(network.predict(x));
     x.dispose();
     back.network.dispose();
+    network.dispose();
+  });
+
+  it('a network of two channels, fine-tuned from weights of one with a frozen stem, exported for torch', async () => {
+    const one = networkSpec({ arch: 'resnet10', geometry: 'compact', width: 1 / 8 });
+    const source = new Network(one, 11);
+    const [start, path, exported] = ['one', 'tuned', 'tuned'].map((name, at) =>
+      join(folder, `${name}.${at === 2 ? 'pth' : 'safetensors'}`),
+    );
+    await saveNetwork(start, source, {});
+    await importWeights({ path: start, out: path, given: {}, acceptDefaults: false, inChannels: 2 });
+    const { network } = await loadNetwork(path, {});
+    const before = network.weights.toBorder();
+    const shape = [2, 11, 12, 10];
+    const x = waves(shape);
+    const data = x.dataSync<'float32'>();
+    const heads = [0, 1].map((label) => ({
+      ...{ participantId: `h${label}`, source: `h${label}`, label: label as 0 | 1 },
+      data: data.map((value, at) => value + label * Math.sin(at)),
+      shape: [11, 12, 10, 2] as const,
+    }));
+    const config: TrainingConfig = {
+      ...DEFAULT_TRAINING,
+      ...{ epochs: 3, batchSize: 2, microBatch: 2, patience: 0 },
+      fineTuning: { encoderFactor: 0.1, decayPerStage: 1, freeze: ['stem'], unfreezeEvery: 0 },
+    };
+    await fit(network, { train: heads, validation: [], leftRight: 0 }, config, 1, {
+      onEvent: () => {},
+      onCheckpoint: () => Promise.resolve(),
+    });
+    const after = network.weights.toBorder();
+    const moved = (name: string): boolean =>
+      !isDeepStrictEqual(after.get(name)?.data, before.get(name)?.data);
+    expect([moved('conv1.weight'), moved('bn1.running_mean'), moved('fc.weight')]).toEqual([
+      false,
+      false,
+      true,
+    ]);
+    expect([moved('layer1.0.conv1.weight'), moved('layer1.0.bn1.running_var')]).toEqual([true, true]);
+    await saveNetwork(path, network, { modality: 'T1w+FLAIR' });
+    await exportTorch(path, exported, {});
+    const said = JSON.parse(peer('logits', exported, JSON.stringify({ ...network.spec, shape }))) as Logits;
+    agree(network.predict(x), said);
+    x.dispose();
+    source.dispose();
     network.dispose();
   });
 

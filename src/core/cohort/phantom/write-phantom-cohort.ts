@@ -1,7 +1,9 @@
+import { join } from 'node:path';
 import { InputError } from '../../errors';
+import { writeJson } from '../../files/whole';
 import { Random } from '../../random';
 import type { Group } from '../cohort';
-import { BidsWriter, participantId, type Progress } from '../plant/bids-writer';
+import { BidsWriter, type Progress } from '../plant/bids-writer';
 import { brightnessFactor } from '../plant/lesion-signs';
 import { makePhantomHead, phantomGrid } from './head';
 import { PHANTOM_STRUCTURES } from './structures';
@@ -58,7 +60,8 @@ export async function writePhantomCohort(request: PhantomCohortRequest): Promise
       settings: { kind: twins ? 'phantom twins' : 'phantom', subjects, size, seed, difficulty },
       labels: PHANTOM_STRUCTURES,
       columns: {
-        source: 'the head this case stems from; without twins every case is a head of its own',
+        source:
+          'the head this case stems from, by seed and number; without twins every case is a head of its own',
         ...(twins && { twin: 'the head with its lesion and without it' }),
         sex: 'F or M, drawn; a patient and a control share it',
         age: 'years, drawn; a patient and a control share it',
@@ -74,15 +77,23 @@ export async function writePhantomCohort(request: PhantomCohortRequest): Promise
     const subject = index + 1;
     const place = { seed, subject: head, ...grid };
     const { t1w, flair, brain, labels, lesion } = makePhantomHead(place, { group, difficulty });
-    const name = `head-${head}`;
-    const whose: Record<string, string> = twins
-      ? { source: name, twin: name }
-      : { source: participantId(subject) };
-    const row = { ...whose, sex, age };
+    // Names the head whatever cohort it is drawn into: weights that have seen it are known by that name, and no
+    // sub-00001 of another data set is taken for it.
+    const source = `phantom-${seed}-head-${head}`;
+    const row = { source, ...(twins && { twin: source }), sex, age };
     await writer.add(subject, { row, group, t1w, flair, brain, labels, roi: lesion?.mask });
   }
+  await writeJson(join(out, 'derivatives', 'labels', 'tasks.json'), SEGMENTATION_TASKS);
   await writer.close();
 }
+
+/** Each structure as a task for `fcd pretrain`, on the T1w images of this very cohort. */
+const SEGMENTATION_TASKS = {
+  schema: 1,
+  modality: 'T1w',
+  cohort: '../..',
+  tasks: PHANTOM_STRUCTURES.map(({ number, name }) => ({ kind: 'task', name, labels: [number] })),
+};
 
 /**
  * Patients and controls in equal number (one control more where it is odd), in random order, paired in sex and age; as
@@ -111,4 +122,4 @@ without that step.
 
 sub-*_FLAIR_roi: voxels where the lesion stands at half strength or more and which it alters (cortex, white matter of
 which at least a fifth turns grey, the funnel). derivatives/labels: 23 structures, the anatomy before the lesion, named
-in dseg.tsv. derivatives/masks: the brain, ventricles included, CSF around it excluded.`;
+in dseg.tsv and listed as segmentation tasks in tasks.json. derivatives/masks: the brain, ventricles included, CSF around it excluded.`;

@@ -23,6 +23,8 @@ export const KERNELS = {
   subsamplePadGradient: 'FcdSubsamplePadGradient',
   resample: 'FcdResample',
   channelSum: 'FcdChannelSum',
+  taskProbabilities: 'FcdTaskProbabilities',
+  taskGradient: 'FcdTaskGradient',
   addInto: 'FcdAddInto',
   sgdStep: 'FcdSgdStep',
   adamStep: 'FcdAdamStep',
@@ -81,6 +83,10 @@ export interface ConvAttrs {
  *   linear maps along depth, height and width (trilinear resizing, average pooling, their gradients).
  *
  * FcdChannelSum: inputs {x: [..., C]} -> [C], summed over all other axes.
+ *
+ * FcdTaskProbabilities: inputs {z: [N,D,H,W,T], codes: int32 [N*D*H*W], members: [codes, T rounded up to 4]}
+ *   -> [p = sigmoid(z), sums: [blocks, 4, T rounded up to 4]]; see ops/task-loss.ts.
+ * FcdTaskGradient: inputs {p, codes, members, factors: [3, T rounded up to 4]}: the gradient IN PLACE of p. -> [].
  *
  * FcdAddInto: inputs {sum, term}: sum += term IN PLACE. -> [].
  *

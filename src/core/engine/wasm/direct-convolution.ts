@@ -14,8 +14,22 @@ const THREAD_BYTES = 640;
 const PIECES = 8;
 /** Positions of dy that are multiplied with every tap while they are in the cache. */
 const BLOCK_POSITIONS = 256;
+/** The same where tiles run across taps, whose inputs are copied side by side. */
+const ACROSS_POSITIONS = 128;
+/** Tiles run across taps where those of each tap would be larger than its channels by this factor. */
+const WORTH_CROSSING = 1.15;
+/** Panels of dy that a thread copies at a time: half of a second-level cache. */
+const MOST_PANELS = 32;
 /** With so few input channels the taps along a row are taken as channels (a scan's modalities). */
 const FOLD_CHANNELS = 4;
+/** Products that a micro-kernel sums in registers: with so many per tap, every tap's sum goes to memory. */
+const CHAIN = 256;
+/** Packed panels that a thread keeps to itself: half of a second-level cache. */
+const OWN_PANELS_BYTES = 1 << 20;
+/** Pieces of work per thread where each packs panels of its own. */
+const PIECES_OF_PANELS = 4;
+/** Height or width of grids on which much of what taps read is padding. */
+const SMALL_GRID = 8;
 /** Work that is done before another thread has woken: so many floats to copy, multiply-adds to compute. */
 const ALONE = { floats: 65_536, products: 1_000_000 };
 
@@ -82,6 +96,56 @@ function withPaddedRows(machine: Machine, g: ConvGeometry, x: number, use: (padd
   });
 }
 
+/** How a gathering pass is shared out, and scratch memory in bytes: results do not depend on it. */
+function gatherPlan(pass: 'y' | 'dx', g: Folded, threads: number, panel: number) {
+  const forward = pass === 'y';
+  const sourceGrid = forward ? g.input : g.output;
+  const grid = forward ? g.output : g.input;
+  const voxel = forward ? g.inChannels : g.outChannels;
+  const rows = g.run ?? g.inChannels;
+  const k = forward ? rows : g.outChannels;
+  const channels = forward ? g.outChannels : rows;
+  const taps = product(g.kernel);
+  const panels = Math.ceil(channels / panel);
+  const panelBytes = taps * k * panel * 4;
+
+  const axes = gatherAxes(pass, g, sourceGrid, voxel);
+  const mostTaps = axes.reduce((product, axis) => product * axis[1], 1);
+  const tileBytes = 32 * (1 + mostTaps);
+  const classes = axes.reduce((product, axis) => product * axis[0], 1);
+  const largest = axes.reduce((product, axis, a) => product * Math.ceil(grid[a] / axis[0]), g.batch);
+  const tiles = Math.ceil(largest / TILE);
+  const tilesPerChunk = Math.max(1, Math.min(16, tiles, Math.floor(TABLE_BYTES / tileBytes)));
+  const chunks = Math.ceil(tiles / tilesPerChunk);
+
+  // A filter that is larger than what it is multiplied with is not worth a way through memory.
+  const tapsPerSlice = k >= CHAIN ? g.kernel[2] : taps;
+  const sliceBytes = (panelBytes / taps) * tapsPerSlice;
+  const ownPanels = Math.max(1, Math.floor(OWN_PANELS_BYTES / sliceBytes));
+  const ownGroups = Math.min(panels, Math.max(Math.ceil(panels / ownPanels), PIECES_OF_PANELS * threads));
+  const packsOwn = taps * channels > largest * classes && ownGroups >= 2 * threads;
+  let groups = 1;
+  while (chunks * classes * groups < PIECES * threads && groups < panels) groups *= 2;
+  groups = packsOwn ? ownGroups : Math.min(groups, panels);
+  const own = packsOwn ? Math.ceil(panels / groups) * sliceBytes : 0;
+  return {
+    sourceBytes: product(sourceGrid) * voxel * 4,
+    grid,
+    rows,
+    k,
+    channels,
+    taps,
+    axes,
+    tilesPerChunk,
+    groups,
+    packsOwn,
+    tapsPerSlice,
+    depthFirst: meetsLessPadding(grid, axes),
+    packed: packsOwn ? 0 : panels * panelBytes,
+    thread: tilesPerChunk * tileBytes + THREAD_BYTES + 32 * axes[2][1] + own,
+  };
+}
+
 /** y from x, or dx from dy: every result gathers what its taps read. */
 function gather(
   machine: Machine,
@@ -93,60 +157,46 @@ function gather(
 ): void {
   const { heap, pool, panel } = machine;
   const forward = pass === 'y';
-  const sourceGrid = forward ? g.input : g.output;
-  const grid = forward ? g.output : g.input;
-  const voxel = forward ? g.inChannels : g.outChannels;
-  const rows = g.run ?? g.inChannels;
-  const k = forward ? rows : g.outChannels;
-  const channels = forward ? g.outChannels : rows;
-  const taps = product(g.kernel);
-  const panels = Math.ceil(channels / panel);
-
-  const axes = gatherAxes(pass, g, sourceGrid, voxel);
-  const mostTaps = axes.reduce((product, axis) => product * axis[1], 1);
-  const tileBytes = 32 * (1 + mostTaps);
-  const classes = axes.reduce((product, axis) => product * axis[0], 1);
-  const largest = axes.reduce((product, axis, a) => product * Math.ceil(grid[a] / axis[0]), g.batch);
-  const tiles = Math.ceil(largest / TILE);
-  const tilesPerChunk = Math.max(1, Math.min(16, tiles, Math.floor(TABLE_BYTES / tileBytes)));
-  const chunks = Math.ceil(tiles / tilesPerChunk);
-  let groups = 1;
-  while (chunks * classes * groups < PIECES * pool.threads && groups < panels) groups *= 2;
-  groups = Math.min(groups, panels);
-  const scratchBytes = tilesPerChunk * tileBytes + THREAD_BYTES + 32 * axes[2][1];
-
-  const floats = taps * rows * g.outChannels;
-  const alone = g.batch * product(g.output) * floats <= ALONE.products;
+  const plan = gatherPlan(pass, g, pool.threads, panel);
+  const { axes, taps, rows, packsOwn } = plan;
+  const alone = g.batch * product(g.output) * taps * rows * g.outChannels <= ALONE.products;
   const axisBytes = axes.map((axis) => axis.byteLength);
-  heap.withScratch(
-    [panels * panel * taps * k * 4, scratchBytes * pool.threads, ...axisBytes],
-    (packed, scratch, ...axisAt) => {
+  heap.withScratch([plan.packed, plan.thread * pool.threads, ...axisBytes], (packed, scratch, ...axisAt) => {
+    if (!packsOwn)
       pool.run(forward ? 'packFilter' : 'packFilterTransposed', [filter, packed, taps, rows, g.outChannels]);
-      axes.forEach((axis, a) => heap.int32(axisAt[a], axis.length).set(axis));
-      pool.run(
-        'convolution',
-        [
-          source,
-          packed,
-          result,
-          ZEROS_AT,
-          SINK_AT,
-          scratch,
-          scratchBytes,
-          g.batch,
-          product(sourceGrid) * voxel * 4,
-          ...grid,
-          channels,
-          k,
-          taps,
-          ...axisAt,
-          tilesPerChunk,
-          groups,
-        ],
-        alone,
-      );
-    },
-  );
+    axes.forEach((axis, a) => heap.int32(axisAt[a], axis.length).set(axis));
+    pool.run(
+      'convolution',
+      [
+        source,
+        packed,
+        result,
+        ZEROS_AT,
+        SINK_AT,
+        scratch,
+        plan.thread,
+        g.batch,
+        plan.sourceBytes,
+        ...plan.grid,
+        plan.channels,
+        plan.k,
+        taps,
+        ...axisAt,
+        plan.tilesPerChunk,
+        plan.groups,
+        packsOwn ? filter : 0,
+        plan.tapsPerSlice,
+        forward ? 0 : 1,
+        plan.depthFirst ? 1 : 0,
+      ],
+      alone,
+    );
+  });
+}
+
+/** Whether height and width are so small that more is padding there than along the depth. */
+function meetsLessPadding(grid: Triple, axes: readonly Int32Array[]): boolean {
+  return axes[1][1] * axes[2][1] > 1 && Math.min(grid[1], grid[2]) <= SMALL_GRID;
 }
 
 const axisCache = new Map<string, readonly Int32Array[]>();
@@ -172,28 +222,65 @@ function gatherAxes(
   return axes;
 }
 
+/** How the tiles of a filter's gradient are shared out, and scratch memory in bytes: results depend on the block alone. */
+function gradientPlan(g: Folded, threads: number, panel: number) {
+  const taps = product(g.kernel);
+  const rows = g.run ?? g.inChannels;
+  const perTap = Math.ceil(rows / TILE);
+  const across = taps > 1 && (perTap * TILE) / rows > WORTH_CROSSING;
+  const items = across ? Math.ceil((taps * rows) / TILE) : taps * perTap;
+  const panels = Math.ceil(g.outChannels / panel);
+  const wanted = across ? ACROSS_POSITIONS : BLOCK_POSITIONS;
+  const rowsPerBlock = Math.min(
+    g.batch * g.output[0] * g.output[1],
+    Math.max(1, Math.floor(wanted / g.output[2])),
+  );
+  const positions = rowsPerBlock * g.output[2];
+  const chunks = gradientChunks(items, panels, across ? items : perTap, threads);
+  const dyBytes = Math.ceil(panels / chunks.columns) * positions * panel * 4;
+  const tapsPerChunk = Math.min(taps, Math.ceil((Math.ceil(items / chunks.rows) * TILE) / rows) + 2);
+  const xBytes = positions * (across ? tapsPerChunk * rows * 4 + 48 : TILE * 4) + 64;
+  return {
+    taps,
+    rows,
+    across,
+    rowsPerBlock,
+    chunks,
+    thread: Math.ceil((rowsPerBlock * 12 + TILE * panel * 4 + dyBytes + xBytes) / 64) * 64,
+  };
+}
+
+/**
+ * The cheapest ranges of rows and panels, by what a thread does per position: cycles of a tile's multiplication, of
+ * copying six rows of x for a tile, of copying a panel of dy for all tiles of a tap.
+ */
+function gradientChunks(items: number, panels: number, itemsPerTap: number, threads: number) {
+  let best = { rows: 1, columns: Math.min(panels, Math.ceil(panels / MOST_PANELS)), cost: Infinity };
+  for (let columns = Math.ceil(panels / MOST_PANELS); columns <= panels; columns++)
+    for (let rows = 1; rows <= items && rows * columns <= 4 * threads + columns; rows++) {
+      const [tiles, width] = [Math.ceil(items / rows), Math.ceil(panels / columns)];
+      const copies = Math.max(1, tiles / itemsPerTap);
+      const one = tiles * (width * 6 + 5) + copies * width * 8;
+      const turns = Math.ceil((rows * columns) / threads);
+      // A thread that is held up holds up the others less where there are more turns.
+      const cost = one * turns * (1 + 0.04 / turns);
+      if (cost < best.cost) best = { rows, columns, cost };
+    }
+  return best;
+}
+
 function outerProducts(machine: Machine, g: Folded, x: number, dy: number, dfilter: number): void {
   const { heap, pool } = machine;
-  const rows = g.run ?? g.inChannels;
-  const taps = product(g.kernel);
-  // Seven rows of eight lanes fit a stem's seven taps exactly; six rows of a panel are faster where both fit.
-  const tileRows = rows % 7 === 0 && rows <= 28 ? 7 : 6;
-  const width = tileRows === 7 ? 8 : machine.panel;
-  const rowTiles = Math.ceil(rows / tileRows);
-  const tilesBytes = taps * rowTiles * Math.ceil(g.outChannels / width) * tileRows * width * 4;
-  const rowsPerBlock = Math.max(1, Math.floor(BLOCK_POSITIONS / g.output[2]));
-  const scratchBytes = rowsPerBlock * 12 + 64;
-  const floats = taps * rows * g.outChannels;
-  const alone = g.batch * product(g.output) * floats <= ALONE.products;
-  heap.withScratch([tilesBytes, scratchBytes * pool.threads], (tiles, scratch) => {
+  const { taps, rows, across, rowsPerBlock, chunks, thread } = gradientPlan(g, pool.threads, machine.panel);
+  heap.withScratch([thread * pool.threads], (scratch) => {
     pool.run(
       'filterGradient',
       [
         x,
         dy,
-        tiles,
+        dfilter,
         scratch,
-        scratchBytes,
+        thread,
         g.batch,
         ...g.input,
         g.inChannels * 4,
@@ -204,16 +291,12 @@ function outerProducts(machine: Machine, g: Folded, x: number, dy: number, dfilt
         ...g.stride,
         ...g.padding,
         ...g.dilation,
-        tileRows,
         rowsPerBlock,
-        Math.min(taps * rowTiles, alone || pool.threads === 1 ? 1 : 4 * pool.threads),
+        chunks.rows,
+        chunks.columns,
+        across ? 1 : 0,
       ],
-      alone,
-    );
-    pool.run(
-      'unpackFilterGradient',
-      [tiles, dfilter, taps, rows, g.outChannels, tileRows],
-      floats <= ALONE.floats,
+      g.batch * product(g.output) * taps * rows * g.outChannels <= ALONE.products,
     );
   });
 }
@@ -226,13 +309,11 @@ export function directScratchBytes(
   threads: number,
   panel: number,
 ): number {
-  const taps = product(g.kernel);
-  const up = (n: number, step: number) => Math.ceil(n / step) * step;
-  const [lanes, rows] = pass === 'dx' ? [g.inChannels, g.outChannels] : [g.outChannels, g.inChannels];
-  // Rows of a gradient's tile are six or seven; folded taps are rows of their own.
-  const filter = taps * up(lanes, panel) * (pass === 'dfilter' ? up(rows, TILE) + TILE : rows) * 4;
-  const [d, h, w] = g.input;
-  const copy = folded ? g.batch * d * h * (w + 2 * g.padding[2]) * g.inChannels * 4 : 0;
-  const tables = 4 * (g.kernel[0] + 2) * (d + h + w + product(g.stride));
-  return filter + copy + tables + threads * (TABLE_BYTES + THREAD_BYTES + 64 * taps);
+  const copied = folded ? fold(g) : g;
+  const [d, h, w] = copied.input;
+  const copy = folded ? g.batch * d * h * w * g.inChannels * 4 : 0;
+  if (pass === 'dfilter') return copy + gradientPlan(copied, threads, panel).thread * threads;
+  const plan = gatherPlan(pass, copied, threads, panel);
+  const tables = plan.axes.reduce((sum, axis) => sum + axis.byteLength + 64, 0);
+  return copy + plan.packed + tables + threads * plan.thread;
 }

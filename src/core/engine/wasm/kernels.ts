@@ -11,6 +11,7 @@ import { adamStep, elementwise, sgdStep } from './elementwise';
 import { normKernels } from './norm-kernels';
 import { globalAverage, globalAverageGradient, subsample } from './pooling';
 import { resample } from './resample';
+import { taskBlocks, taskGradient, taskProbabilities, type TaskShape } from './task-loss';
 
 const shape5 = (x: tf.TensorInfo) => x.shape as unknown as Shape5;
 const sizeOf = (x: tf.TensorInfo) => tf.util.sizeFromShape(x.shape);
@@ -86,6 +87,35 @@ const resampled: Implementation = (backend, { x }, attrs) => {
   const y = backend.output(shape, 'float32');
   resample(backend.machine, shape5(x), shape, taps, { x: backend.address(x), y: backend.address(y) });
   return y;
+};
+
+const taskShape = (x: tf.TensorInfo, members: tf.TensorInfo): TaskShape => {
+  const tasks = x.shape[4];
+  return { rows: sizeOf(x) / tasks, tasks, padded: members.shape[1] };
+};
+
+const probabilities: Implementation = (backend, { z, codes, members }) => {
+  const shape = taskShape(z, members);
+  const p = backend.output(z.shape, 'float32');
+  const sums = backend.output([taskBlocks(shape.rows), 4, shape.padded], 'float32');
+  taskProbabilities(backend.machine, shape, {
+    z: backend.address(z),
+    p: backend.address(p),
+    codes: backend.address(codes),
+    members: backend.address(members),
+    sums: backend.address(sums),
+  });
+  return [p, sums];
+};
+
+const probabilityGradient: Implementation = (backend, { p, codes, members, factors }) => {
+  taskGradient(backend.machine, taskShape(p, members), {
+    p: backend.address(p),
+    codes: backend.address(codes),
+    members: backend.address(members),
+    factors: backend.address(factors),
+  });
+  return [];
 };
 
 const addInto: Implementation = (backend, { sum, term }) => {
@@ -164,6 +194,8 @@ const IMPLEMENTATIONS: Readonly<Record<string, Implementation>> = {
   [KERNELS.subsamplePad]: subsamplePad,
   [KERNELS.subsamplePadGradient]: subsamplePadGradient,
   [KERNELS.resample]: resampled,
+  [KERNELS.taskProbabilities]: probabilities,
+  [KERNELS.taskGradient]: probabilityGradient,
   [KERNELS.addInto]: addInto,
   [KERNELS.sgdStep]: sgd,
   [KERNELS.adamStep]: adam,

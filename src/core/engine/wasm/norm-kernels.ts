@@ -46,7 +46,9 @@ function successor(backend: WasmBackend, x: tf.TensorInfo, overwrite: boolean | 
 
 /** What training's normalisation multiplies with; forward and backward must come to the same bits. */
 function normFactor(gamma: Float32Array, variance: Float32Array, epsilon: number): Float32Array {
-  return gamma.map((g, c) => g / Math.sqrt(variance[c] + epsilon));
+  const factor = new Float32Array(gamma.length);
+  for (let c = 0; c < factor.length; c++) factor[c] = gamma[c] / Math.sqrt(variance[c] + epsilon);
+  return factor;
 }
 
 const batchNormTrain: Implementation = (backend, { x, gamma, beta, residual }, attrs) => {
@@ -104,9 +106,15 @@ function normGradient(
   factor: Float32Array,
 ): { affine: AffineGradient; dgamma: Float64Array } {
   const variance = numbers(backend, inputs.variance);
-  const slope = second.map((sum, c) => (factor[c] * sum) / (variance[c] + epsilon) / rows);
-  const offset = first.map((sum, c) => (factor[c] * sum) / rows);
-  const dgamma = second.map((sum, c) => sum / Math.sqrt(variance[c] + epsilon));
+  const channels = factor.length;
+  const slope = new Float64Array(channels);
+  const offset = new Float64Array(channels);
+  const dgamma = new Float64Array(channels);
+  for (let c = 0; c < channels; c++) {
+    slope[c] = (factor[c] * second[c]) / (variance[c] + epsilon) / rows;
+    offset[c] = (factor[c] * first[c]) / rows;
+    dgamma[c] = second[c] / Math.sqrt(variance[c] + epsilon);
+  }
   return { affine: { mean: numbers(backend, inputs.mean), factor, slope, offset }, dgamma };
 }
 

@@ -264,8 +264,6 @@ export function multiplyGradientTiles(
             resultPitch,
             resultStep,
             sums,
-            scratch,
-            THREAD_BYTES,
             products,
             count,
             rows,

@@ -32,6 +32,20 @@ import { ceilDivide, claim, smaller } from './work';
   axisW: usize;
   tilesPerChunk: i32;
   panelGroups: i32;
+  /**
+   * 0, or the filter itself: then each thread packs its panels and goes through all positions with them, which spares
+   * a large filter the way through memory.
+   */
+  filter: usize;
+  /** Taps that it packs at a time: whole runs along the width. All, unless sums go to memory after every tap anyway. */
+  tapsPerSlice: i32;
+  /** The filter is that of dx: lanes are its rows. */
+  transposed: i32;
+  /**
+   * 1: neighbours in a tile follow each other along the depth and the batch, so that on a small grid they meet the
+   * same padding in height and width, and what they do not meet is left out.
+   */
+  depthFirst: i32;
 }
 
 /**
@@ -76,89 +90,136 @@ export function convolution(thread: i32, threads: i32, at: usize): void {
   const axisH = changetype<GatherAxis>(job.axisH);
   const axisW = changetype<GatherAxis>(job.axisW);
   const panels = ceilDivide(job.channels, PANEL);
-  const fullPanels = job.channels / PANEL;
-  const tapBytes = <usize>(job.k * PANEL * 4);
-  const panelBytes = <usize>job.taps * tapBytes;
+  const panelBytes = <usize>job.taps * <usize>(job.k * PANEL * 4);
   const pitch = ENTRY * <usize>(1 + axisD.pitch * axisH.pitch * axisW.pitch);
   const table = job.scratch + <usize>thread * job.scratchBytes;
-  const positions = table + <usize>job.tilesPerChunk * pitch;
-  const partTile = positions + POSITION_BYTES;
-  const alongWidth = partTile + PART_TILE_BYTES;
-  const chunk = job.tilesPerChunk * ROWS;
-
-  // Chunks of the largest class; smaller classes leave some of theirs empty.
-  const largest = job.batch * positionsOfClass(job.depth, axisD.step, 0) * positionsOfClass(job.height, axisH.step, 0) * positionsOfClass(job.width, axisW.step, 0);
-  const chunks = ceilDivide(largest, chunk);
-  const classes = axisD.step * axisH.step * axisW.step;
-  const jobs = chunks * classes * job.panelGroups;
-
+  const partTile = table + <usize>job.tilesPerChunk * pitch + POSITION_BYTES;
+  const packed = partTile + PART_TILE_BYTES + <usize>(axisW.pitch << 5);
+  const places = placesOf(job, axisD, axisH, axisW);
+  const groups = job.panelGroups;
+  const jobs = job.filter ? groups : places * groups;
   for (;;) {
     const index = claim(job.counter);
     if (index >= jobs) return;
-    const group = index % job.panelGroups;
-    const place = index / job.panelGroups;
-    const kind = place % classes;
-    const first = (place / classes) * chunk;
-    const classD = kind / (axisH.step * axisW.step);
-    const classH = (kind / axisW.step) % axisH.step;
-    const classW = kind % axisW.step;
-    const countD = positionsOfClass(job.depth, axisD.step, classD);
-    const countH = positionsOfClass(job.height, axisH.step, classH);
-    const countW = positionsOfClass(job.width, axisW.step, classW);
-    const total = job.batch * countD * countH * countW;
-    if (first >= total) continue;
-    const tiles = smaller(job.tilesPerChunk, ceilDivide(total - first, ROWS));
+    const group = index % groups;
+    const from = (panels * group) / groups;
+    const to = (panels * (group + 1)) / groups;
+    if (!job.filter) {
+      const tiles = fillTiles(job, axisD, axisH, axisW, index / groups, table, pitch, 0, job.taps);
+      if (tiles > 0) multiplyPanels(job, tiles, table, pitch, job.packed + <usize>from * panelBytes, panelBytes, from, to, partTile, false);
+      continue;
+    }
+    for (let tap = 0; tap < job.taps; tap += job.tapsPerSlice) {
+      const count = job.tapsPerSlice;
+      const sliceBytes = <usize>count * <usize>(job.k * PANEL * 4);
+      const slice = job.filter + <usize>tap * <usize>job.k * <usize>(job.channels * 4);
+      if (job.transposed) for (let panel = from; panel < to; panel++) packTransposed(slice, count, job.channels, job.k, panel, packed + <usize>(panel - from) * sliceBytes);
+      else packPanels(slice, count, job.k, job.channels, from, to, packed);
+      for (let place = 0; place < places; place++) {
+        const tiles = fillTiles(job, axisD, axisH, axisW, place, table, pitch, tap, tap + count);
+        if (tiles > 0) multiplyPanels(job, tiles, table, pitch, packed, sliceBytes, from, to, partTile, tap > 0);
+      }
+    }
+  }
+}
 
-    let w = first % countW;
+function multiplyPanels(job: GatherJob, tiles: i32, table: usize, pitch: usize, weights: usize, panelBytes: usize, from: i32, to: i32, partTile: usize, accumulate: bool): void {
+  const fullPanels = job.channels / PANEL;
+  for (let panel = from; panel < to; panel++) {
+    const column = <usize>(panel * PANEL * 4);
+    if (panel < fullPanels) gatherGemm(tiles, table, pitch, job.k, weights, column, accumulate);
+    else partPanel(tiles, table, pitch, job.k, weights, column, partTile, job.channels - panel * PANEL, accumulate);
+    weights += panelBytes;
+  }
+}
+
+/** Chunks of tiles, of the largest class; smaller classes leave some of theirs empty. */
+function placesOf(job: GatherJob, axisD: GatherAxis, axisH: GatherAxis, axisW: GatherAxis): i32 {
+  const largest = job.batch * positionsOfClass(job.depth, axisD.step, 0) * positionsOfClass(job.height, axisH.step, 0) * positionsOfClass(job.width, axisW.step, 0);
+  return ceilDivide(largest, job.tilesPerChunk * ROWS) * axisD.step * axisH.step * axisW.step;
+}
+
+/** The table of a place's tiles; returns how many there are. */
+function fillTiles(job: GatherJob, axisD: GatherAxis, axisH: GatherAxis, axisW: GatherAxis, place: i32, table: usize, pitch: usize, firstTap: i32, endTap: i32): i32 {
+  const positions = table + <usize>job.tilesPerChunk * pitch;
+  const alongWidth = positions + POSITION_BYTES + PART_TILE_BYTES;
+  const tapBytes = <usize>(job.k * PANEL * 4);
+  const classes = axisD.step * axisH.step * axisW.step;
+  const kind = place % classes;
+  const first = (place / classes) * job.tilesPerChunk * ROWS;
+  const classD = kind / (axisH.step * axisW.step);
+  const classH = (kind / axisW.step) % axisH.step;
+  const classW = kind % axisW.step;
+  const countD = positionsOfClass(job.depth, axisD.step, classD);
+  const countH = positionsOfClass(job.height, axisH.step, classH);
+  const countW = positionsOfClass(job.width, axisW.step, classW);
+  const total = job.batch * countD * countH * countW;
+  if (first >= total) return 0;
+  const tiles = smaller(job.tilesPerChunk, ceilDivide(total - first, ROWS));
+  const depthFirst = job.depthFirst != 0;
+
+  let w: i32, h: i32, d: i32, n: i32;
+  if (depthFirst) {
+    d = first % countD;
+    let rest = first / countD;
+    n = rest % job.batch;
+    rest /= job.batch;
+    w = rest % countW;
+    h = rest / countW;
+  } else {
+    w = first % countW;
     let rest = first / countW;
-    let h = rest % countH;
+    h = rest % countH;
     rest /= countH;
-    let d = rest % countD;
-    let n = rest / countD;
-    let left = total - first;
-    for (let t = 0; t < tiles; t++) {
-      const head = table + <usize>t * pitch;
-      // The last position is repeated where there are fewer than six; its copies' results go to the sink.
-      for (let i = 0; i < ROWS; i++) {
-        const slot = positions + <usize>i * POSITION;
-        if (left <= 0) {
-          store<u32>(head + <usize>(i << 2), <u32>job.sink);
-          v128.store(slot, v128.load(slot - POSITION));
-          continue;
-        }
-        left--;
-        const pd = classD + d * axisD.step;
-        const ph = classH + h * axisH.step;
-        const pw = classW + w * axisW.step;
-        const flat = ((n * job.depth + pd) * job.height + ph) * job.width + pw;
-        store<u32>(head + <usize>(i << 2), <u32>(job.result + <usize>flat * <usize>(job.channels * 4)));
-        store<u32>(slot, <u32>(job.source + <usize>n * job.sourceBytes));
-        store<i32>(slot, pd * axisD.pitch, 4);
-        store<i32>(slot, ph * axisH.pitch, 8);
-        store<i32>(slot, pw * axisW.pitch, 12);
-        if (++w == countW) {
-          w = 0;
-          if (++h == countH) {
-            h = 0;
-            if (++d == countD) {
-              d = 0;
-              n++;
+    d = rest % countD;
+    n = rest / countD;
+  }
+  let left = total - first;
+  for (let t = 0; t < tiles; t++) {
+    const head = table + <usize>t * pitch;
+    // The last position is repeated where there are fewer than six; its copies' results go to the sink.
+    for (let i = 0; i < ROWS; i++) {
+      const slot = positions + <usize>i * POSITION;
+      if (left <= 0) {
+        store<u32>(head + <usize>(i << 2), <u32>job.sink);
+        v128.store(slot, v128.load(slot - POSITION));
+        continue;
+      }
+      left--;
+      const pd = classD + d * axisD.step;
+      const ph = classH + h * axisH.step;
+      const pw = classW + w * axisW.step;
+      const flat = ((n * job.depth + pd) * job.height + ph) * job.width + pw;
+      store<u32>(head + <usize>(i << 2), <u32>(job.result + <usize>flat * <usize>(job.channels * 4)));
+      store<u32>(slot, <u32>(job.source + <usize>n * job.sourceBytes));
+      store<i32>(slot, pd * axisD.pitch, 4);
+      store<i32>(slot, ph * axisH.pitch, 8);
+      store<i32>(slot, pw * axisW.pitch, 12);
+      if (depthFirst) {
+        if (++d == countD) {
+          d = 0;
+          if (++n == job.batch) {
+            n = 0;
+            if (++w == countW) {
+              w = 0;
+              h++;
             }
           }
         }
+      } else if (++w == countW) {
+        w = 0;
+        if (++h == countH) {
+          h = 0;
+          if (++d == countD) {
+            d = 0;
+            n++;
+          }
+        }
       }
-      fillTaps(head, positions, alongWidth, axisD, axisH, axisW, classD, classH, classW, tapBytes, <i32>job.zeros);
     }
-
-    const from = (panels * group) / job.panelGroups;
-    const to = (panels * (group + 1)) / job.panelGroups;
-    for (let panel = from; panel < to; panel++) {
-      const weights = job.packed + <usize>panel * panelBytes;
-      const column = <usize>(panel * PANEL * 4);
-      if (panel < fullPanels) gatherGemm(tiles, table, pitch, job.k, weights, column);
-      else partPanel(tiles, table, pitch, job.k, weights, column, partTile, job.channels - panel * PANEL);
-    }
+    fillTaps(head, positions, alongWidth, axisD, axisH, axisW, classD, classH, classW, tapBytes, <i32>job.zeros, firstTap, endTap);
   }
+  return tiles;
 }
 
 /** The six positions' byte offsets along one axis for its tap j (-1: padding), as four lanes and two. */
@@ -177,7 +238,7 @@ export function convolution(thread: i32, threads: i32, at: usize): void {
 }
 
 /** Appends the taps that at least one of the tile's positions needs: an address for each, zeros in the padding. */
-function fillTaps(head: usize, positions: usize, alongWidth: usize, axisD: GatherAxis, axisH: GatherAxis, axisW: GatherAxis, classD: i32, classH: i32, classW: i32, tapBytes: usize, zerosAt: i32): void {
+function fillTaps(head: usize, positions: usize, alongWidth: usize, axisD: GatherAxis, axisH: GatherAxis, axisW: GatherAxis, classD: i32, classH: i32, classW: i32, tapBytes: usize, zerosAt: i32, firstTap: i32, endTap: i32): void {
   const countD = word(axisD, axisD.counts, classD);
   const countH = word(axisH, axisH.counts, classH);
   const countW = word(axisW, axisW.counts, classW);
@@ -196,6 +257,8 @@ function fillTaps(head: usize, positions: usize, alongWidth: usize, axisD: Gathe
     // All lanes negative: all padding.
     if (i32x4.all_true(i32x4.lt_s(v128.and(planeLow, planeHigh), none))) continue;
     for (let b = 0; b < countH; b++) {
+      const index = word(axisD, axisD.tapIndex, classD * axisD.pitch + a) + word(axisH, axisH.tapIndex, classH * axisH.pitch + b);
+      if (index < firstTap || index >= endTap) continue;
       const lineLow = offsetsLow(axisH, positions, 8, b);
       const lineHigh = offsetsHigh(axisH, positions, 8, b);
       // The sign of an or says whether either is padding.
@@ -204,7 +267,6 @@ function fillTaps(head: usize, positions: usize, alongWidth: usize, axisD: Gathe
       if (i32x4.all_true(i32x4.lt_s(v128.and(outLow, outHigh), none))) continue;
       const rowLow = i32x4.add(sampleLow, i32x4.add(planeLow, lineLow));
       const rowHigh = i32x4.add(sampleHigh, i32x4.add(planeHigh, lineHigh));
-      const index = word(axisD, axisD.tapIndex, classD * axisD.pitch + a) + word(axisH, axisH.tapIndex, classH * axisH.pitch + b);
       for (let c = 0; c < countW; c++) {
         const offsetLow = v128.load(alongWidth + (<usize>c << 5));
         const offsetHigh = v128.load(alongWidth + (<usize>c << 5), 16);
@@ -213,7 +275,7 @@ function fillTaps(head: usize, positions: usize, alongWidth: usize, axisD: Gathe
         if (!v128.any_true(v128.or(insideLow, insideHigh))) continue;
         v128.store(entry, v128.bitselect(i32x4.add(rowLow, offsetLow), zeros, insideLow));
         v128.store(entry, v128.bitselect(i32x4.add(rowHigh, offsetHigh), zeros, insideHigh), 16);
-        store<i32>(entry, <i32>(<usize>(index + word(axisW, axisW.tapIndex, classW * axisW.pitch + c)) * tapBytes), LAST);
+        store<i32>(entry, <i32>(<usize>(index - firstTap + word(axisW, axisW.tapIndex, classW * axisW.pitch + c)) * tapBytes), LAST);
         entry += ENTRY;
       }
     }
@@ -222,20 +284,21 @@ function fillTaps(head: usize, positions: usize, alongWidth: usize, axisD: Gathe
 }
 
 /** The last panel when channels are no multiple of its width: computed aside, and only the lanes that exist copied. */
-function partPanel(tiles: i32, table: usize, pitch: usize, k: i32, weights: usize, column: usize, tile: usize, lanes: i32): void {
+function partPanel(tiles: i32, table: usize, pitch: usize, k: i32, weights: usize, column: usize, tile: usize, lanes: i32, accumulate: bool): void {
   const keep = tile + <usize>(ROWS * PANEL * 4);
   for (let t = 0; t < tiles; t++) {
     const head = table + <usize>t * pitch;
     for (let i = 0; i < ROWS; i++) {
       store<u32>(keep + <usize>(i << 2), load<u32>(head + <usize>(i << 2)));
       store<u32>(head + <usize>(i << 2), <u32>(tile + <usize>(i * PANEL * 4)));
+      // The sums go on as they would in place: the same additions in the same order.
+      if (accumulate) memory.copy(tile + <usize>(i * PANEL * 4), <usize>load<u32>(keep + <usize>(i << 2)) + column, <usize>(lanes << 2));
     }
-    gatherGemm(1, head, pitch, k, weights, 0);
+    gatherGemm(1, head, pitch, k, weights, 0, accumulate);
     for (let i = 0; i < ROWS; i++) {
       const result = load<u32>(keep + <usize>(i << 2));
       store<u32>(head + <usize>(i << 2), result);
-      for (let lane = 0; lane < lanes; lane++)
-        store<f32>(<usize>result + column + <usize>(lane << 2), load<f32>(tile + <usize>((i * PANEL + lane) << 2)));
+      memory.copy(<usize>result + column, tile + <usize>(i * PANEL * 4), <usize>(lanes << 2));
     }
   }
 }
@@ -253,24 +316,36 @@ function partPanel(tiles: i32, table: usize, pitch: usize, k: i32, weights: usiz
 export function packFilter(thread: i32, threads: i32, at: usize): void {
   const job = changetype<PackJob>(at);
   const panels = ceilDivide(job.columns, PANEL);
+  const tapBytes = <usize>(job.rows * PANEL * 4);
   for (;;) {
     const index = claim(job.counter);
     if (index >= job.taps * panels) return;
     const tap = index % job.taps;
     const panel = index / job.taps;
-    let to = job.packed + <usize>index * <usize>(job.rows * PANEL * 4);
-    let from = job.filter + (<usize>(tap * job.rows) * <usize>job.columns + <usize>(panel * PANEL)) * 4;
-    const lanes = smaller(PANEL, job.columns - panel * PANEL);
-    for (let row = 0; row < job.rows; row++) {
-      if (lanes == PANEL) {
-        for (let lane = 0; lane < PANEL; lane += 4) v128.store(to + <usize>(lane << 2), v128.load(from + <usize>(lane << 2)));
+    packPanels(job.filter + <usize>(tap * job.rows) * <usize>(job.columns * 4), 1, job.rows, job.columns, panel, panel + 1, job.packed + <usize>index * tapBytes);
+  }
+}
+
+/** Neighbouring panels of all taps, [panel][tap][row][PANEL]. */
+function packPanels(filter: usize, taps: i32, rows: i32, columns: i32, first: i32, end: i32, packed: usize): void {
+  const panelBytes = <usize>(taps * rows) * <usize>(PANEL * 4);
+  let from = filter + <usize>(first * PANEL * 4);
+  for (let row = 0; row < taps * rows; row++) {
+    let to = packed;
+    let source = from;
+    for (let panel = first; panel < end; panel++) {
+      const lanes = columns - panel * PANEL;
+      if (lanes >= PANEL) {
+        for (let lane = 0; lane < PANEL; lane += 4) v128.store(to + <usize>(lane << 2), v128.load(source + <usize>(lane << 2)));
       } else {
         for (let lane = 0; lane < PANEL; lane++)
-          store<f32>(to + <usize>(lane << 2), lane < lanes ? load<f32>(from + <usize>(lane << 2)) : 0);
+          store<f32>(to + <usize>(lane << 2), lane < lanes ? load<f32>(source + <usize>(lane << 2)) : 0);
       }
-      to += <usize>(PANEL * 4);
-      from += <usize>(job.columns * 4);
+      source += <usize>(PANEL * 4);
+      to += panelBytes;
     }
+    packed += <usize>(PANEL * 4);
+    from += <usize>(columns * 4);
   }
 }
 
@@ -278,24 +353,33 @@ export function packFilter(thread: i32, threads: i32, at: usize): void {
 export function packFilterTransposed(thread: i32, threads: i32, at: usize): void {
   const job = changetype<PackJob>(at);
   const panels = ceilDivide(job.rows, PANEL);
-  const pitch = <usize>(job.columns * 4);
+  const tapFloats = <usize>(job.rows * job.columns);
+  const tapBytes = <usize>(job.columns * PANEL * 4);
   for (;;) {
     const index = claim(job.counter);
     if (index >= job.taps * panels) return;
     const tap = index % job.taps;
     const panel = index / job.taps;
-    const to = job.packed + <usize>index * <usize>(job.columns * PANEL * 4);
-    const from = job.filter + (<usize>(tap * job.rows) + <usize>(panel * PANEL)) * pitch;
-    const lanes = smaller(PANEL, job.rows - panel * PANEL);
+    packTransposed(job.filter + ((<usize>tap * tapFloats) << 2), 1, job.rows, job.columns, panel, job.packed + <usize>index * tapBytes);
+  }
+}
+
+/** One panel of all taps, [tap][column][PANEL]. */
+function packTransposed(filter: usize, taps: i32, rows: i32, columns: i32, panel: i32, to: usize): void {
+  const pitch = <usize>(columns * 4);
+  const lanes = smaller(PANEL, rows - panel * PANEL);
+  for (let tap = 0; tap < taps; tap++) {
+    const from = filter + (<usize>(tap * rows) + <usize>(panel * PANEL)) * pitch;
     for (let lane = 0; lane < PANEL; lane += 4) {
       let column = 0;
       if (lane + 4 <= lanes)
-        for (; column + 4 <= job.columns; column += 4)
+        for (; column + 4 <= columns; column += 4)
           transpose4x4(from + <usize>lane * pitch + <usize>(column << 2), pitch, to + <usize>((column * PANEL + lane) << 2), <usize>(PANEL * 4));
-      for (; column < job.columns; column++)
+      for (; column < columns; column++)
         for (let l = lane; l < lane + 4; l++)
           store<f32>(to + <usize>((column * PANEL + l) << 2), l < lanes ? load<f32>(from + <usize>l * pitch + <usize>(column << 2)) : 0);
     }
+    to += <usize>(columns * PANEL * 4);
   }
 }
 

@@ -1,16 +1,17 @@
 // dfilter of a convolution: for every tap, the outer products of the inputs that it read with dy, summed over positions.
-// A tile of 6 (or 7) input channels x one panel of output channels stays in registers; the work is split by tap and
-// tile, so nothing is reduced across threads.
-import { PANEL, outerProduct6, outerProduct7 } from './micro-kernels';
+// dfilter is one matrix, [tap and input channel][output channel]; a tile of 6 rows x one panel of columns stays in
+// registers. The work is split by tiles of the result, so nothing is reduced across threads. What a tile multiplies is
+// copied first, positions one after the other: as voxels lie in memory, power-of-two numbers of channels apart, they
+// would fall into the same few sets of the caches.
+import { PANEL, ROWS, outerProduct } from './micro-kernels';
 import { ceilDivide, claim, smaller } from './work';
 
 @unmanaged class FilterGradientJob {
   counter: usize;
   x: usize;
   dy: usize;
-  /** [tap][tile of rows][panel][tileRows][panelWidth], unpacked afterwards. */
-  tiles: usize;
-  scratch: usize; // per thread: row segments
+  filter: usize; // [taps][rows][columns]
+  scratch: usize; // per thread: segments, a tile, copies of dy and x
   scratchBytes: usize;
   batch: i32;
   depth: i32; // grid of x
@@ -34,55 +35,103 @@ import { ceilDivide, claim, smaller } from './work';
   dilationD: i32;
   dilationH: i32;
   dilationW: i32;
-  tileRows: i32; // 6, or 7 with panels of 8
-  /** Rows of dy that are worked through before the next tile: what fits in the cache. */
+  /** Rows of dy that are worked through before the next tile: what fits in the caches. */
   rowsPerBlock: i32;
-  chunks: i32;
+  /** The tiles of dfilter are shared out in so many ranges of rows times ranges of panels. */
+  rowChunks: i32;
+  columnChunks: i32;
+  /** 1: tiles of rows run across taps, for few input channels; padding is copied as zeros. 0: each tap has its own tiles. */
+  across: i32;
 }
+
+/** Positions that a range of dy's rows takes: an address of x, one of dy, and how many. */
+const SEGMENT: usize = 12;
+const TILE_BYTES: usize = <usize>(ROWS * PANEL * 4);
+const ROW_BYTES: usize = <usize>(ROWS * 4);
+const PANEL_BYTES: usize = <usize>(PANEL * 4);
 
 export function filterGradient(thread: i32, threads: i32, at: usize): void {
   const job = changetype<FilterGradientJob>(at);
-  const seven = job.tileRows == 7;
-  const panelWidth = seven ? 8 : PANEL;
-  const panels = ceilDivide(job.columns, panelWidth);
-  const rowTiles = ceilDivide(job.rows, job.tileRows);
-  const items = job.kernelD * job.kernelH * job.kernelW * rowTiles;
-  const tileBytes = <usize>(job.tileRows * panelWidth * 4);
-  const table = job.scratch + <usize>thread * job.scratchBytes;
+  const taps = job.kernelD * job.kernelH * job.kernelW;
+  const panels = ceilDivide(job.columns, PANEL);
+  const tilesPerTap = ceilDivide(job.rows, ROWS);
+  const items = job.across ? ceilDivide(taps * job.rows, ROWS) : taps * tilesPerTap;
   const allRows = job.batch * job.outDepth * job.outHeight;
-  const dyStep = <usize>(job.columns * 4);
-  const xStep = <usize>job.strideW * job.voxelBytes;
+  const table = job.scratch + <usize>thread * job.scratchBytes;
+  const tile = table + <usize>job.rowsPerBlock * SEGMENT;
+  const dy = tile + TILE_BYTES;
   for (;;) {
     const chunk = claim(job.counter);
-    if (chunk >= job.chunks) return;
-    const firstItem = <i32>((<i64>items * chunk) / job.chunks);
-    const lastItem = <i32>((<i64>items * (chunk + 1)) / job.chunks);
+    if (chunk >= job.rowChunks * job.columnChunks) return;
+    const rowChunk = chunk % job.rowChunks;
+    const columnChunk = chunk / job.rowChunks;
+    const firstItem = (items * rowChunk) / job.rowChunks;
+    const lastItem = (items * (rowChunk + 1)) / job.rowChunks;
+    const firstPanel = (panels * columnChunk) / job.columnChunks;
+    const lastPanel = (panels * (columnChunk + 1)) / job.columnChunks;
+    const x = dy + <usize>((lastPanel - firstPanel) * job.rowsPerBlock * job.outWidth) * PANEL_BYTES;
     for (let row = 0; row < allRows; row += job.rowsPerBlock) {
       const rowEnd = smaller(row + job.rowsPerBlock, allRows);
-      let tap = -1;
-      let segments = 0;
-      for (let item = firstItem; item < lastItem; item++) {
-        if (item / rowTiles != tap) {
-          tap = item / rowTiles;
-          segments = rowSegments(job, tap, row, rowEnd, table);
+      if (job.across) {
+        const firstTap = (firstItem * ROWS) / job.rows;
+        const lastTap = smaller((lastItem * ROWS - 1) / job.rows + 1, taps);
+        const step = (<usize>((lastTap - firstTap) * job.rows * 4 + 47) >> 4) << 4;
+        const count = copyAcross(job, firstTap, lastTap, row, rowEnd, x, step);
+        const segments = everyRow(job, row, rowEnd, table);
+        for (let panel = firstPanel; panel < lastPanel; panel++)
+          copyPanel(segments, table, panel, job.columns, dy + <usize>((panel - firstPanel) * count) * PANEL_BYTES);
+        for (let item = firstItem; item < lastItem; item++) {
+          const first = item * ROWS;
+          const a = x + <usize>((first - firstTap * job.rows) * 4);
+          multiplyItem(job, count, a, step, dy, first, smaller(ROWS, taps * job.rows - first), firstPanel, lastPanel, tile, row > 0);
         }
-        const rowColumn = <usize>((item % rowTiles) * job.tileRows * 4);
-        for (let panel = 0; panel < panels; panel++) {
-          const tile = job.tiles + (<usize>item * <usize>panels + <usize>panel) * tileBytes;
-          const column = <usize>(panel * panelWidth * 4);
-          if (seven) outerProduct7(segments, table, rowColumn, column, xStep, dyStep, tile, row > 0);
-          else outerProduct6(segments, table, rowColumn, column, xStep, dyStep, tile, row > 0);
+      } else {
+        let tap = -1;
+        let segments = 0;
+        let count = 0;
+        for (let item = firstItem; item < lastItem; item++) {
+          if (item / tilesPerTap != tap) {
+            tap = item / tilesPerTap;
+            segments = rowSegments(job, tap, row, rowEnd, table);
+            count = positions(segments, table);
+            for (let panel = firstPanel; panel < lastPanel; panel++)
+              copyPanel(segments, table, panel, job.columns, dy + <usize>((panel - firstPanel) * count) * PANEL_BYTES);
+          }
+          const first = (item % tilesPerTap) * ROWS;
+          copyRows(segments, table, <usize>first * 4, <usize>job.strideW * job.voxelBytes, x);
+          multiplyItem(job, count, x, ROW_BYTES, dy, tap * job.rows + first, smaller(ROWS, job.rows - first), firstPanel, lastPanel, tile, row > 0);
         }
       }
     }
   }
 }
 
+/** One tile of rows with all panels of the chunk. Tiles that are only partly there are computed aside. */
+function multiplyItem(job: FilterGradientJob, count: i32, a: usize, aStep: usize, dy: usize, firstRow: i32, rows: i32, firstPanel: i32, lastPanel: i32, tile: usize, accumulate: bool): void {
+  const pitch = <usize>(job.columns * 4);
+  let b = dy;
+  let to = job.filter + <usize>firstRow * pitch + <usize>firstPanel * PANEL_BYTES;
+  for (let panel = firstPanel; panel < lastPanel; panel++) {
+    const lanes = smaller(PANEL, job.columns - panel * PANEL);
+    if (rows == ROWS && lanes == PANEL) {
+      outerProduct(count, a, aStep, b, PANEL_BYTES, to, pitch, accumulate);
+    } else {
+      outerProduct(count, a, aStep, b, PANEL_BYTES, tile, PANEL_BYTES, false);
+      for (let row = 0; row < rows; row++)
+        for (let lane = 0; lane < lanes; lane++) {
+          const at = to + <usize>row * pitch + <usize>(lane << 2);
+          const value = load<f32>(tile + <usize>((row * PANEL + lane) << 2));
+          store<f32>(at, accumulate ? load<f32>(at) + value : value);
+        }
+    }
+    b += <usize>count * PANEL_BYTES;
+    to += PANEL_BYTES;
+  }
+}
+
 /** The runs of positions, row by row of dy, whose input under this tap is not padding. */
 function rowSegments(job: FilterGradientJob, tap: i32, row: i32, rowEnd: i32, table: usize): i32 {
   const offsetW = (tap % job.kernelW) * job.dilationW - job.padW;
-  const offsetH = ((tap / job.kernelW) % job.kernelH) * job.dilationH - job.padH;
-  const offsetD = (tap / (job.kernelW * job.kernelH)) * job.dilationD - job.padD;
   const first = offsetW < 0 ? ceilDivide(-offsetW, job.strideW) : 0;
   const last = job.width - 1 - offsetW;
   if (last < 0) return 0;
@@ -90,52 +139,129 @@ function rowSegments(job: FilterGradientJob, tap: i32, row: i32, rowEnd: i32, ta
   if (end <= first) return 0;
   let segments = 0;
   for (; row < rowEnd; row++) {
-    const rest = row / job.outHeight;
-    const h = (row % job.outHeight) * job.strideH + offsetH;
-    const d = (rest % job.outDepth) * job.strideD + offsetD;
-    if (<u32>d >= <u32>job.depth || <u32>h >= <u32>job.height) continue;
-    const voxel = (((rest / job.outDepth) * job.depth + d) * job.height + h) * job.width + first * job.strideW + offsetW;
+    const line = lineOf(job, tap, row);
+    if (line < 0) continue;
+    const voxel = line * job.width + first * job.strideW + offsetW;
     store<u32>(table, <u32>(job.x + <usize>voxel * job.voxelBytes));
     store<u32>(table, <u32>(job.dy + <usize>(row * job.outWidth + first) * <usize>(job.columns * 4)), 4);
     store<i32>(table, end - first, 8);
-    table += 12;
+    table += SEGMENT;
     segments++;
   }
   return segments;
 }
 
-@unmanaged class UnpackJob {
-  counter: usize;
-  tiles: usize;
-  filter: usize; // [taps][rows][columns]
-  taps: i32;
-  rows: i32;
-  columns: i32;
-  tileRows: i32;
+/** All positions of rows of dy, each row a segment. */
+function everyRow(job: FilterGradientJob, row: i32, rowEnd: i32, table: usize): i32 {
+  for (let r = row; r < rowEnd; r++) {
+    store<u32>(table, <u32>(job.dy + <usize>(r * job.outWidth) * <usize>(job.columns * 4)), 4);
+    store<i32>(table, job.outWidth, 8);
+    table += SEGMENT;
+  }
+  return rowEnd - row;
 }
 
-/** The tiles of {@link filterGradient} -> [tap][input channel][output channel]. */
-export function unpackFilterGradient(thread: i32, threads: i32, at: usize): void {
-  const job = changetype<UnpackJob>(at);
-  const panelWidth = job.tileRows == 7 ? 8 : PANEL;
-  const panels = ceilDivide(job.columns, panelWidth);
-  const rowTiles = ceilDivide(job.rows, job.tileRows);
-  for (;;) {
-    const item = claim(job.counter);
-    if (item >= job.taps * rowTiles) return;
-    const firstRow = (item % rowTiles) * job.tileRows;
-    const rowEnd = smaller(firstRow + job.tileRows, job.rows);
-    for (let panel = 0; panel < panels; panel++) {
-      const lanes = smaller(panelWidth, job.columns - panel * panelWidth);
-      let from = job.tiles + (<usize>item * <usize>panels + <usize>panel) * <usize>(job.tileRows * panelWidth * 4);
-      for (let row = firstRow; row < rowEnd; row++) {
-        const to = job.filter + ((<usize>((item / rowTiles) * job.rows + row)) * <usize>job.columns + <usize>(panel * panelWidth)) * 4;
-        if (lanes == panelWidth)
-          for (let lane = 0; lane < panelWidth; lane += 4) v128.store(to + <usize>(lane << 2), v128.load(from + <usize>(lane << 2)));
-        else
-          for (let lane = 0; lane < lanes; lane++) store<f32>(to + <usize>(lane << 2), load<f32>(from + <usize>(lane << 2)));
-        from += <usize>(panelWidth * 4);
+/** The line of x, counted over the batch, that a row of dy meets under a tap; -1 in the padding. */
+function lineOf(job: FilterGradientJob, tap: i32, row: i32): i32 {
+  const rest = row / job.outHeight;
+  const h = (row % job.outHeight) * job.strideH + ((tap / job.kernelW) % job.kernelH) * job.dilationH - job.padH;
+  const d = (rest % job.outDepth) * job.strideD + (tap / (job.kernelW * job.kernelH)) * job.dilationD - job.padD;
+  if (<u32>d >= <u32>job.depth || <u32>h >= <u32>job.height) return -1;
+  return ((rest / job.outDepth) * job.depth + d) * job.height + h;
+}
+
+function positions(segments: i32, table: usize): i32 {
+  let count = 0;
+  for (let s = 0; s < segments; s++) count += load<i32>(table + <usize>s * SEGMENT, 8);
+  return count;
+}
+
+/** A panel of dy, [position][PANEL]. Lanes that do not exist hold what follows: their products are never read. */
+function copyPanel(segments: i32, table: usize, panel: i32, columns: i32, to: usize): void {
+  const step = <usize>(columns * 4);
+  for (let s = 0; s < segments; s++) {
+    let from = <usize>load<u32>(table, 4) + <usize>panel * PANEL_BYTES;
+    const end = from + <usize>load<i32>(table, 8) * step;
+    table += SEGMENT;
+    for (; from != end; from += step) {
+      const v0 = v128.load(from);
+      const v1 = v128.load(from, 16);
+      v128.store(to, v0);
+      v128.store(to, v1, 16);
+      if (PANEL == 16) {
+        const v2 = v128.load(from, 32);
+        const v3 = v128.load(from, 48);
+        v128.store(to, v2, 32);
+        v128.store(to, v3, 48);
       }
+      to += PANEL_BYTES;
+    }
+  }
+}
+
+/** Six channels of x, [position][ROWS]. */
+function copyRows(segments: i32, table: usize, column: usize, step: usize, to: usize): void {
+  for (let s = 0; s < segments; s++) {
+    let from = <usize>load<u32>(table) + column;
+    const end = from + <usize>load<i32>(table, 8) * step;
+    table += SEGMENT;
+    for (; from != end; from += step) {
+      v128.store(to, v128.load(from));
+      store<u64>(to, load<u64>(from, 16), 16);
+      to += ROW_BYTES;
+    }
+  }
+}
+
+/**
+ * What several taps read of x, [position][tap][row]. A copy may end up to seven floats late; the next one overwrites
+ * that. Returns the number of positions.
+ */
+function copyAcross(job: FilterGradientJob, firstTap: i32, lastTap: i32, row: i32, rowEnd: i32, to: usize, step: usize): i32 {
+  const xStep = <usize>job.strideW * job.voxelBytes;
+  const runBytes = <usize>(job.rows * 4);
+  const count = (rowEnd - row) * job.outWidth;
+  for (; row < rowEnd; row++) {
+    // Taps in order: each overwrites what the one before left too much.
+    for (let tap = firstTap; tap < lastTap; tap++) {
+      const line = lineOf(job, tap, row);
+      const offsetW = (tap % job.kernelW) * job.dilationW - job.padW;
+      let first = 0;
+      let end = 0;
+      if (line >= 0 && offsetW < job.width) {
+        end = smaller(job.outWidth, (job.width - 1 - offsetW) / job.strideW + 1);
+        first = offsetW < 0 ? smaller(end, ceilDivide(-offsetW, job.strideW)) : 0;
+      }
+      const target = to + <usize>(tap - firstTap) * runBytes;
+      const from = job.x + <usize>(line * job.width + first * job.strideW + offsetW) * job.voxelBytes;
+      copyRuns(0, 0, target, step, runBytes, first);
+      copyRuns(from, xStep, target + <usize>first * step, step, runBytes, end - first);
+      copyRuns(0, 0, target + <usize>end * step, step, runBytes, job.outWidth - end);
+    }
+    to += <usize>job.outWidth * step;
+  }
+  return count;
+}
+
+/** Runs of floats; from the address 0, zeros. */
+function copyRuns(from: usize, fromStep: usize, to: usize, toStep: usize, bytes: usize, count: i32): void {
+  if (count <= 0) return;
+  const end = to + <usize>count * toStep;
+  if (from == 0) {
+    const none = f32x4.splat(0);
+    for (; to != end; to += toStep) for (let i: usize = 0; i < bytes; i += 16) v128.store(to + i, none);
+  } else if (bytes <= 32) {
+    for (; to != end; to += toStep) {
+      const low = v128.load(from);
+      const high = v128.load(from, 16);
+      v128.store(to, low);
+      v128.store(to, high, 16);
+      from += fromStep;
+    }
+  } else {
+    for (; to != end; to += toStep) {
+      for (let i: usize = 0; i < bytes; i += 16) v128.store(to + i, v128.load(from + i));
+      from += fromStep;
     }
   }
 }

@@ -1,10 +1,11 @@
 // The kernels of one module. Each is called on every thread as (thread, threads, address of its job).
 export { convolution, packFilter, packFilterTransposed, padRows } from './convolution';
-export { filterGradient, unpackFilterGradient } from './filter-gradient';
+export { filterGradient } from './filter-gradient';
 export { transformFilter, multiplyTiles, gatherTiles, multiplySharedTiles, scatterTiles, multiplyGradientTiles, collectFilterGradient } from './tiled-convolution';
 export { sums, gradientSums, affine, affineGradient } from './normalisation';
 export { maxPool, affineMaxPool, pooledGradientSums, maxPoolGradient, globalAverage, globalAverageGradient, subsample, subsampleGradient } from './pooling';
 export { fillZero, add, multiply, relu, sgd, adam } from './elementwise';
 export { resample } from './resample';
+export { taskProbabilities, taskGradient } from './task-loss';
 export { peak } from './peak';
 export { PANEL } from './micro-kernels';

@@ -22,8 +22,7 @@ export function microKernels({ panel, relaxed }) {
     multiplyAdd(relaxed),
     gatherGemm(6, panel / 4),
     panelGemm(6, panel / 4),
-    outerProduct('outerProduct6', 6, panel / 4),
-    outerProduct('outerProduct7', 7, 2),
+    outerProduct(6, panel / 4),
   ].join('\n');
 }
 
@@ -78,14 +77,15 @@ function gatherGemm(rows, vectors) {
  * Implicit GEMM: y[row][lane] = sum over taps and k of source[tap][row][k] * panel[tap][k][lane], for \`tiles\` tiles of
  * ${rows} positions. \`table\` holds entries of 8 words; a tile is a head (${rows} addresses of the result, unused, number of
  * taps) and, per tap, ${rows} source addresses, unused, the tap's byte offset in the panel. Tiles are \`pitch\` bytes apart.
+ * With \`accumulate\` the sums are added to the result.
  */
-export function gatherGemm(tiles: i32, table: usize, pitch: usize, k: i32, panel: usize, column: usize): void {
+export function gatherGemm(tiles: i32, table: usize, pitch: usize, k: i32, panel: usize, column: usize, accumulate: bool): void {
   const tapBytes = <usize>k * ${vectors * 16};
   const chain: usize = <usize>(k < ${CHAIN} ? ${CHAIN} / k : 1) << 5;
   for (let t = 0; t < tiles; t++) {
     let tap = table + 32;
     const end = tap + (<usize>load<i32>(table, 28) << 5);
-    let first = true;
+    let first = !accumulate;
     do {
 ${accumulators(rows, vectors)}
       const stop = end - tap > chain ? tap + chain : end;
@@ -147,40 +147,24 @@ ${addTile(rows, vectors)}
 }`;
 }
 
-function outerProduct(name, rows, vectors) {
+function outerProduct(rows, vectors) {
   return `
 /**
- * tile[row][lane] (+)= sum over positions of a[position][row] * b[position][lane]: ${rows} x ${vectors * 4} floats, dense.
- * \`segments\` entries of 3 words at \`table\`: address of a, address of b, number of positions; neighbours are \`aStep\`
- * and \`bStep\` bytes apart.
+ * result[row][lane] (+)= sum over \`count\` positions of a[position][row] * b[position][lane]. Positions are \`aStep\` and
+ * \`bStep\` bytes apart, rows of the result \`resultPitch\`.
  */
-export function ${name}(segments: i32, table: usize, aColumn: usize, bColumn: usize, aStep: usize, bStep: usize, tile: usize, accumulate: bool): void {
+export function outerProduct(count: i32, a: usize, aStep: usize, b: usize, bStep: usize, result: usize, resultPitch: usize, accumulate: bool): void {
 ${accumulators(rows, vectors)}
-  for (let s = 0; s < segments; s++) {
-    let a = <usize>load<u32>(table) + aColumn;
-    let b = <usize>load<u32>(table, 4) + bColumn;
-    const bEnd = b + <usize>load<u32>(table, 8) * bStep;
-    table += 12;
-    while (b != bEnd) {${step(rows, vectors, (i) => `a, ${4 * i}`)}
-        a += aStep;
-        b += bStep;
-    }
+  const bEnd = b + <usize>count * bStep;
+  while (b != bEnd) {${step(rows, vectors, (i) => `a, ${4 * i}`)}
+    a += aStep;
+    b += bStep;
   }
+${each(rows, (i) => `  const y${i} = ${i === 0 ? 'result' : `y${i - 1} + resultPitch`};`)}
   if (accumulate) {
-${each(rows, (i) =>
-  range(vectors / 2)
-    .map((p) => {
-      const at = (j) => (i * vectors + j) * 16;
-      const [j, h] = [2 * p, 2 * p + 1];
-      return `    const t${i}_${j} = f32x4.add(v128.load(tile, ${at(j)}), c${i}_${j});
-    const t${i}_${h} = f32x4.add(v128.load(tile, ${at(h)}), c${i}_${h});
-    v128.store(tile, t${i}_${j}, ${at(j)});
-    v128.store(tile, t${i}_${h}, ${at(h)});`;
-    })
-    .join('\n'),
-)}
+${addTile(rows, vectors)}
   } else {
-${each(rows, (i) => each(vectors, (j) => `    v128.store(tile, c${i}_${j}, ${(i * vectors + j) * 16});`))}
+${storeTile(rows, vectors)}
   }
 }`;
 }

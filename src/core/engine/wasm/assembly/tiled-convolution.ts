@@ -6,7 +6,7 @@
 // The products of one place lie together, [product][tile][channel], and every product's block begins 192 bytes further
 // than a power of two would have it: else all of them fall into the same few sets of the caches.
 import { transpose4x4 } from './convolution';
-import { PANEL, ROWS, outerProduct6, panelGemm } from './micro-kernels';
+import { PANEL, ROWS, outerProduct, panelGemm } from './micro-kernels';
 import { COLLECT, DATA, FILTER, KINDS, RESULT, SPREAD, gathered, scattered, strided } from './transforms';
 import { ceilDivide, claim, smaller } from './work';
 
@@ -434,8 +434,6 @@ export function scatterTiles(thread: i32, threads: i32, at: usize): void {
   resultPitch: usize;
   resultStep: usize;
   sums: usize; // [product][tile of rows][panel][ROWS][PANEL]
-  scratch: usize;
-  scratchBytes: usize;
   products: i32;
   tiles: i32;
   rows: i32; // input channels
@@ -446,7 +444,6 @@ export function scatterTiles(thread: i32, threads: i32, at: usize): void {
 /** Adds the outer products of transformed tiles of x and dy, product by product. */
 export function multiplyGradientTiles(thread: i32, threads: i32, at: usize): void {
   const job = changetype<MultiplyGradientTilesJob>(at);
-  const table = job.scratch + <usize>thread * job.scratchBytes;
   const panels = ceilDivide(job.columns, PANEL);
   const rowTiles = ceilDivide(job.rows, ROWS);
   const tileBytes = <usize>(ROWS * PANEL * 4);
@@ -454,13 +451,14 @@ export function multiplyGradientTiles(thread: i32, threads: i32, at: usize): voi
   for (;;) {
     const place = claim(job.counter);
     if (place >= job.products) return;
-    store<u32>(table, <u32>(job.data + <usize>place * job.dataStep));
-    store<u32>(table, <u32>(job.results + <usize>place * job.resultStep), 4);
-    store<i32>(table, job.tiles, 8);
+    const data = job.data + <usize>place * job.dataStep;
+    const results = job.results + <usize>place * job.resultStep;
     let tile = job.sums + <usize>place * sumsStep;
     for (let row = 0; row < rowTiles; row++)
       for (let panel = 0; panel < panels; panel++) {
-        outerProduct6(1, table, <usize>(row * ROWS * 4), <usize>(panel * PANEL * 4), job.dataPitch, job.resultPitch, tile, job.accumulate != 0);
+        const a = data + <usize>(row * ROWS * 4);
+        const b = results + <usize>(panel * PANEL * 4);
+        outerProduct(job.tiles, a, job.dataPitch, b, job.resultPitch, tile, <usize>(PANEL * 4), job.accumulate != 0);
         tile += tileBytes;
       }
   }

@@ -1,0 +1,193 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { addInto } from '../engine/ops/add-into';
+import { InputError, StoppedError } from '../errors';
+import { Random } from '../random';
+import { augmentLabelled } from '../train/augment';
+import { epochBatches, stepsPerEpoch } from '../train/batches';
+import { Pace } from '../train/fit';
+import { FIT_START, fitIsOver, type FitState } from '../train/fit-state';
+import { Optimiser } from '../train/optimiser';
+import { stack } from '../train/sample';
+import { scheduleFactor } from '../train/schedule';
+import type { PretrainingConfig } from './config';
+import type { LabelledSample } from './head-store';
+import { segmentationLoss } from './segmentation-loss';
+import type { SegmentationNetwork } from './segmentation-network';
+import { tasksOfStep } from './task-sampling';
+
+export type SegmentationFitEvent =
+  | {
+      readonly type: 'step';
+      readonly epoch: number;
+      readonly step: number;
+      readonly loss: number;
+      readonly learningRate: number;
+      readonly secondsLeft: number | null;
+    }
+  | {
+      readonly type: 'epoch';
+      readonly epoch: number;
+      readonly loss: number;
+    };
+
+export interface SegmentationFitHooks {
+  readonly onEvent: (event: SegmentationFitEvent) => void;
+  /** Store the state and everything that going on exactly needs. */
+  readonly onCheckpoint: (state: FitState, optimiser: Optimiser) => Promise<void>;
+  readonly signal?: AbortSignal;
+}
+
+export interface SegmentationFitData {
+  readonly train: readonly LabelledSample[];
+  /** Row-major [codes, tasks], see {@link LabelCodes}. */
+  readonly members: Uint8Array;
+  /** Axis of the tensor along which left and right lie. */
+  readonly leftRight: 0 | 2;
+}
+
+/** Steps of an epoch. */
+export function segmentationSteps(heads: number, { training }: PretrainingConfig): number {
+  return stepsPerEpoch(unlabelled(heads), training.batchSize);
+}
+
+/**
+ * Trains a segmentation network in place. As in classification all that is random (order, augmentation, tasks) follows
+ * from the seed, the epoch and the place in it: a fit that stops and goes on ends in the same weights, bit for bit.
+ * @throws StoppedError when the signal aborts, after a checkpoint; InputError when the loss is no longer finite
+ */
+export async function fitSegmentation(
+  network: SegmentationNetwork,
+  data: SegmentationFitData,
+  config: PretrainingConfig,
+  seed: number,
+  hooks: SegmentationFitHooks,
+  from: { readonly state: FitState; readonly restore: (optimiser: Optimiser) => void } = {
+    state: FIT_START,
+    restore: () => {},
+  },
+): Promise<FitState> {
+  const optimiser = new Optimiser(config.training.optimiser, network.weights);
+  try {
+    from.restore(optimiser);
+    return await epochs(network, optimiser, data, config, seed, hooks, from.state);
+  } finally {
+    optimiser.dispose();
+  }
+}
+
+async function epochs(
+  network: SegmentationNetwork,
+  optimiser: Optimiser,
+  data: SegmentationFitData,
+  config: PretrainingConfig,
+  seed: number,
+  hooks: SegmentationFitHooks,
+  start: FitState,
+): Promise<FitState> {
+  const { training } = config;
+  const perEpoch = segmentationSteps(data.train.length, config);
+  const total = perEpoch * training.epochs;
+  const order = unlabelled(data.train.length);
+  const pace = new Pace(perEpoch);
+  let state = start;
+  while (!fitIsOver(state, training)) {
+    const batches = epochBatches(order, training.batchSize, false, seed, state.epoch);
+    while (state.step < perEpoch) {
+      if (hooks.signal?.aborted) {
+        await hooks.onCheckpoint(state, optimiser);
+        throw new StoppedError(
+          `Stopped in epoch ${state.epoch + 1} after step ${state.step} of ${perEpoch}.`,
+        );
+      }
+      const done = state.epoch * perEpoch + state.step;
+      const learningRate =
+        training.optimiser.learningRate * scheduleFactor(training.schedule, done, total, perEpoch);
+      const batch = batches[state.step].map((index) => data.train[index]);
+      const active = tasksOfStep(
+        network.decoder.tasks.length,
+        config.tasksPerStep,
+        seed,
+        state.epoch,
+        state.step,
+      );
+      const loss = segmentationStep(network, optimiser, batch, data, config, active, learningRate, (sample) =>
+        Random.seeded(seed, 'augment', state.epoch, sample.participantId),
+      );
+      if (!Number.isFinite(loss))
+        throw new InputError(
+          `The loss of epoch ${state.epoch + 1}, step ${state.step + 1} is ${loss}: training has diverged. Start anew with a lower learning rate than ${learningRate} (--lr).`,
+        );
+      pace.step();
+      state = {
+        ...state,
+        step: state.step + 1,
+        lossSum: state.lossSum + loss,
+        optimiserSteps: optimiser.steps,
+      };
+      const secondsLeft = pace.secondsFor(total - done - 1);
+      hooks.onEvent({ type: 'step', epoch: state.epoch, step: state.step, loss, learningRate, secondsLeft });
+      // One turn of the event loop a step: signals and messages are heard at step boundaries.
+      await nextTurn();
+    }
+    hooks.onEvent({ type: 'epoch', epoch: state.epoch, loss: state.lossSum / perEpoch });
+    state = { ...FIT_START, epoch: state.epoch + 1, optimiserSteps: optimiser.steps };
+    await hooks.onCheckpoint(state, optimiser);
+  }
+  return state;
+}
+
+/** One optimiser step over a batch, computed in micro-batches whose gradients add up. Returns the loss. */
+export function segmentationStep(
+  network: SegmentationNetwork,
+  optimiser: Optimiser,
+  batch: readonly LabelledSample[],
+  { members, leftRight }: Pick<SegmentationFitData, 'members' | 'leftRight'>,
+  { training }: PretrainingConfig,
+  active: readonly number[],
+  learningRate: number,
+  randomFor: (sample: LabelledSample) => Random,
+): number {
+  const { microBatch, checkpointActivations, augmentation } = training;
+  const sums = new Map<string, tf.Tensor>();
+  let loss = 0;
+  for (let at = 0; at < batch.length; at += microBatch) {
+    const part = batch
+      .slice(at, at + microBatch)
+      .map((one) => augmentLabelled(one.data, one.codes, one.shape, augmentation, leftRight, randomFor(one)));
+    const { shape } = batch[0];
+    const x = stack(
+      part.map(({ data }) => data),
+      shape,
+    );
+    const pass = network.run(x, { statistics: 'batch', keepFrom: 0, checkpointActivations });
+    const codes = joined(part.map((one) => one.codes));
+    const logits = pass.output as tf.Tensor5D;
+    const result = segmentationLoss(logits, { codes, members }, active, part.length / batch.length);
+    loss += result.loss;
+    network.updateRunning(pass.batchStatistics());
+    const { parameters } = pass.backward(result.gradient, { parameters: true });
+    tf.dispose([result.gradient, x]);
+    for (const [name, gradient] of parameters) {
+      const sum = sums.get(name);
+      sums.set(name, sum ? addInto(sum, gradient) : gradient);
+    }
+  }
+  optimiser.step(sums, learningRate);
+  return loss;
+}
+
+function joined(parts: readonly Uint16Array[]): Uint16Array {
+  const all = new Uint16Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** Heads for the order of batches: all of one group. */
+function unlabelled(count: number): { participantId: string; label: 0 }[] {
+  return Array.from({ length: count }, (_, index) => ({ participantId: String(index), label: 0 as const }));
+}

@@ -18,6 +18,9 @@ import {
 const nothing = v.object({});
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
+export const TABS = ['tensors', 'network', 'comparison'] as const;
+export type Tab = (typeof TABS)[number];
+
 /** How far a pass over a file is, in bytes; `failed`: the sentence that ended it. */
 const passSchema = v.object({
   done: count,
@@ -45,6 +48,8 @@ export const openingSchema = v.variant('kind', [
     pass: passSchema,
     comparison: v.nullable(comparisonSchema),
     identity: v.nullable(identitySchema),
+    /** What a command wants to be looked at; null: what was looked at last. */
+    tab: v.nullable(v.picklist(TABS)),
     /** Why nothing but the header is shown; null where everything is. */
     restricted: v.nullable(v.string()),
   }),
@@ -79,9 +84,6 @@ export const HOST = {
   /** The tree is on the screen, so many ms after the page's script began. */
   shown: { params: v.object({ ms: v.number() }), result: nothing },
 } as const;
-
-export const TABS = ['tensors', 'network', 'comparison'] as const;
-export type Tab = (typeof TABS)[number];
 
 /** What is on the screen, for tests. */
 export const inspectorSnapshotSchema = v.object({

@@ -42,9 +42,10 @@ describe('a newcomer with the packaged extension', () => {
     await window_.findCommand('FCD: Show Log');
     await page().locator('.quick-input-widget input.input').fill('>FCD:');
     for (const title of [
-      'Train FCD Model',
       'Predict Case',
       'Show Grad-CAM',
+      'Import Pretrained Weights',
+      'Compare Checkpoints',
       'Create Phantom Cohort',
       'Open Report',
       'Select Engine',
@@ -52,6 +53,9 @@ describe('a newcomer with the packaged extension', () => {
     ])
       await window_.choice(`FCD: ${title}`).first().waitFor({ timeout: 20_000 });
     await picture(page(), 'palette');
+    // The list is longer than its view; from its first row up is its last.
+    await page().keyboard.press('ArrowUp');
+    await window_.choice('FCD: Train FCD Model').first().waitFor({ timeout: 20_000 });
     await page().keyboard.press('Escape');
     await page().locator('.quick-input-widget').waitFor({ state: 'hidden' });
   });
@@ -136,9 +140,35 @@ describe('a newcomer with the packaged extension', () => {
     await picture(page(), 'report');
   });
 
-  it('looks at the Grad-CAM of a case beside the code', async () => {
+  it('looks inside the checkpoint of a run: tensors, filters, layers', async () => {
     await window_.runCommand('View: Close All Editors');
     await window_.runCommand('View: Hide Panel').catch(() => undefined);
+    const row = await window_.inExplorer('runs', 'checkpoints', 'best', 'model.safetensors');
+    const begin = Date.now();
+    await row.click();
+    const inspector = await window_.webview('.window .row.tensor');
+    keepFigure('click to the tree of a checkpoint', Date.now() - begin);
+    await inspector.locator('.found', { hasText: 'All values are finite' }).waitFor();
+    await inspector.locator('.row.tensor', { hasText: 'conv1.weight' }).first().click();
+    await inspector.locator('.slices canvas').first().waitFor();
+    // From the keyboard too: down to the next tensor that is shown, and back.
+    const chosen = inspector.locator('.row.selected');
+    await page().keyboard.press('ArrowDown');
+    await page().keyboard.press('ArrowDown');
+    await expect.poll(() => chosen.innerText()).not.toContain('conv1.weight');
+    await page().keyboard.press('Home');
+    await page().keyboard.press('ArrowDown');
+    await expect.poll(() => chosen.innerText()).toContain('conv1.weight');
+    await inspector.locator('.slices canvas').first().waitFor();
+    await picture(page(), 'checkpoint');
+    await inspector.locator('[role=tab]', { hasText: 'Network' }).click();
+    await inspector.locator('.total', { hasText: 'FLOP' }).waitFor();
+    await inspector.locator('tbody tr', { hasText: 'layer4' }).first().waitFor();
+    await picture(page(), 'checkpoint-network');
+  });
+
+  it('looks at the Grad-CAM of a case beside the code', async () => {
+    await window_.runCommand('View: Close All Editors');
     await (await window_.inExplorer('train.py')).dblclick();
     await page().locator('.monaco-editor .view-lines', { hasText: 'torchvision' }).first().waitFor();
     await window_.runCommand('FCD: Show Grad-CAM');

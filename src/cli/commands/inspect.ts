@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { StoppedError } from '../../core/errors';
+import { factsOfFile } from '../../core/inspect/facts-of-file';
 import { layerTable, parseGrid, type Grid, type LayerTable } from '../../core/inspect/layer-table';
 import { describeNetworkOfFile, learnableValues, networkOrReason } from '../../core/inspect/network-of-file';
 import { statisticsOfTensors } from '../../core/inspect/statistics-of-tensors';
@@ -142,7 +143,15 @@ function head({ path, bytes, file, network, layers }: Common): object {
   const { format, metadata, warnings } = file;
   const known = 'spec' in network;
   return {
-    ...{ file: path, format, bytes, metadata, warnings, learnable: learnableValues(file) },
+    ...{
+      file: path,
+      format,
+      bytes,
+      metadata,
+      warnings,
+      learnable: learnableValues(file),
+      facts: factsOfFile(file),
+    },
     network: known ? network.spec : null,
     geometryFrom: known ? network.geometryFrom : null,
     geometries: known ? network.found.geometries : null,
@@ -155,6 +164,7 @@ function printHead({ path, bytes, file, network }: Common): void {
   print(`${path}: ${file.format}, ${file.tensors.size} tensors, ${(bytes / 1e6).toFixed(1)} MB`);
   print('spec' in network ? describeNetworkOfFile(network) : network.reason);
   print(`${learnableValues(file).toLocaleString('en')} learnable values`);
+  for (const { name, value } of factsOfFile(file)) print(printable(`${name}: ${value}`));
   print('');
 }
 
@@ -226,13 +236,19 @@ function printLayers({ input, layers, parameters, flops }: LayerTable): void {
     what,
     `${channels}${grid ? ` x ${sides(grid)}` : ''}`,
     own.toLocaleString('en'),
-    cost === 0 ? '' : `${(cost / 1e9).toFixed(2)}`,
+    cost === 0 ? '' : flopsText(cost),
   ]);
   print(`\non ${input.channels} x ${sides(input.grid)} (i x j x k):`);
-  print(table(['layer', 'what it does', 'output', 'parameters', 'GFLOP'], cells));
+  print(table(['layer', 'what it does', 'output', 'parameters', 'FLOPs'], cells));
   print(
-    `${parameters.toLocaleString('en')} parameters, ${(flops / 1e9).toFixed(1)} GFLOP a forward pass (convolutions; a multiply-add is two)`,
+    `${parameters.toLocaleString('en')} parameters, ${flopsText(flops)}FLOP a forward pass (convolutions; a multiply-add is two)`,
   );
+}
+
+/** `52.9 G`, `691.0 M`. */
+function flopsText(flops: number): string {
+  if (flops >= 1e12) return `${(flops / 1e12).toFixed(1)} T`;
+  return flops >= 1e9 ? `${(flops / 1e9).toFixed(1)} G` : `${(flops / 1e6).toFixed(1)} M`;
 }
 
 function sides(grid: Grid): string {

@@ -8,6 +8,7 @@ import {
   type InspectorSnapshot,
   type Opening,
   type PassState,
+  type Tab,
 } from '../../protocol/inspector';
 import { RpcEndpoint, type ParamsOf } from '../../protocol/rpc';
 import type { Compute } from '../compute/compute';
@@ -40,6 +41,8 @@ export class CheckpointPanel implements vscode.Disposable {
   private looked: Promise<void> = Promise.resolve();
   private compared: Promise<void> = Promise.resolve();
   private pageOpen = false;
+  /** What the page is to show when it opens next. */
+  private wanted: Tab | null = null;
   private settling?: ReturnType<typeof setTimeout>;
   private disposed = false;
 
@@ -195,6 +198,7 @@ export class CheckpointPanel implements vscode.Disposable {
       pass: { done: 0, total, failed: null },
     };
     this.comparison = comparison;
+    this.wanted = 'comparison';
     this.tell('comparison', { comparison });
     for (const batch of batches(match.pairs)) {
       const pairs = batch.map(({ name, other: there }) => ({ name, other: there }));
@@ -211,6 +215,8 @@ export class CheckpointPanel implements vscode.Disposable {
     try {
       const listing = await this.listing;
       if (!listing) throw new Error('Nothing has been read yet.');
+      const tab = this.wanted;
+      this.wanted = null;
       return {
         kind: 'checkpoint',
         name: basename(this.file),
@@ -219,6 +225,7 @@ export class CheckpointPanel implements vscode.Disposable {
         pass: this.pass,
         comparison: this.comparison,
         identity: this.identity,
+        tab,
         restricted: vscode.workspace.isTrusted
           ? null
           : 'This workspace is not trusted, so no process reads the values: names, types and shapes are those of the file’s header.',
@@ -250,6 +257,7 @@ export class CheckpointPanel implements vscode.Disposable {
 
   private endComparison(): Record<string, never> {
     this.stopComparing();
+    this.wanted = null;
     this.tell('comparison', { comparison: null });
     return {};
   }
@@ -291,7 +299,12 @@ export class CheckpointPanel implements vscode.Disposable {
   ): void {
     if (!this.pageOpen || !this.panel.visible || this.disposed) return;
     // A page that was hidden meanwhile does not answer; it asks for everything when it is shown again.
-    this.endpoint.call(method, params).catch(() => {});
+    this.endpoint.call(method, params).then(
+      () => {
+        if (method === 'comparison') this.wanted = null;
+      },
+      () => {},
+    );
   }
 }
 

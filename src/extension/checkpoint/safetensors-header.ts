@@ -69,7 +69,8 @@ function listing(path: string, fileBytes: number, header: v.InferOutput<typeof h
   );
   entries.sort((a, b) => a.offsets[0] - b.offsets[0]);
   const metadata = Object.entries(header.__metadata__ ?? {}).filter(
-    (pair): pair is [string, string] => typeof pair[1] === 'string',
+    // What ours say of themselves is for programs; it is told once a process may read it.
+    (pair): pair is [string, string] => typeof pair[1] === 'string' && pair[0] !== 'fcd-lens',
   );
   return {
     path,

@@ -90,6 +90,7 @@ export class Inspector {
       end: () => this.ask('endComparison'),
       onSelect: (tensor) => this.showTensor(this.byName.get(tensor)),
     });
+    this.tree.element.classList.toggle('restricted', opening.restricted !== null);
     this.filterField = this.filterInput();
     this.panels = {
       tensors: element('div', { class: 'panel tensors' }, this.toolbar(), this.tree.element),
@@ -107,7 +108,8 @@ export class Inspector {
     );
     this.applyFilter();
     this.showPass(opening.pass);
-    this.showTab(state.tab, false);
+    if (opening.tab !== null) this.change({ tab: opening.tab });
+    this.showTab(this.state.tab, false);
     if (state.selected === null || !this.tree.select(state.selected)) this.showFile();
   }
 
@@ -254,9 +256,12 @@ export class Inspector {
         },
       ),
       this.matches,
-      element('span', { class: 'stretch' }),
-      button('Expand all', 'Open all modules', () => this.tree.openAll(true)),
-      button('Collapse all', 'Close all modules', () => this.tree.openAll(false)),
+      element(
+        'span',
+        { class: 'folding' },
+        button('Expand all', 'Open all modules', () => this.tree.openAll(true)),
+        button('Collapse all', 'Close all modules', () => this.tree.openAll(false)),
+      ),
     );
   }
 

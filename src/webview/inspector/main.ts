@@ -1,5 +1,5 @@
 import './style.css';
-import { HOST, PAGE, type Opening } from '../../protocol/inspector';
+import { HOST, PAGE, type InspectorSnapshot, type Opening } from '../../protocol/inspector';
 import { RpcEndpoint } from '../../protocol/rpc';
 import { button, element } from '../volume/elements';
 import { Inspector } from './inspector';
@@ -46,7 +46,7 @@ const endpoint = new RpcEndpoint(
       shown().go(where);
       return {};
     },
-    snapshot: () => shown().snapshot(),
+    snapshot: () => inspector?.snapshot() ?? sentenceSnapshot(),
   },
   { peer: 'The extension host' },
 );
@@ -103,6 +103,10 @@ function refuse(reason: string, trust: boolean): void {
         })
       : button('Retry', 'Read the file again', () => void open()),
   );
+}
+
+function sentenceSnapshot(): InspectorSnapshot {
+  return { tab: 'tensors', rows: [], rowCount: 0, selected: null, text: root.innerText, filters: [] };
 }
 
 /** A sentence in place of the checkpoint, and what can be done about it. */

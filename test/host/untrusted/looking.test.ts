@@ -1,10 +1,12 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { readNifti, valueAt } from '../../vscode/nifti-file';
+import { openCheckpoint, untilShown } from '../support/checkpoint';
 import { compute, extension, lens } from '../support/extension';
 import { warningsOf } from '../support/notices';
+import { readTensors } from '../support/safetensors';
 import { rowsOfRuns } from '../support/views';
 import { openVolume } from '../support/volume';
 import { screenshot } from '../support/screenshot';
@@ -36,6 +38,26 @@ describe('in a folder that is not trusted', () => {
       (await rowsOfRuns()).map(({ path }) => path),
       [run],
     );
+  });
+
+  it('of a checkpoint the header is shown, and why not more; no process is there', async () => {
+    const path = join(workspace().run, 'checkpoints', 'best', 'model.safetensors');
+    const panel = await openCheckpoint(path);
+    const { text, rows } = await untilShown(panel, 'the tree', ({ rowCount }) => rowCount > 3);
+    match(text, /This workspace is not trusted, so no process reads the values/);
+    ok(text.includes(`${readTensors(path).length} tensors`));
+    ok(
+      rows.some((row) => row.startsWith('conv1.weight')),
+      rows.join('\n'),
+    );
+    await screenshot('untrusted-checkpoint');
+    const pth = join(workspace().folder, 'weights.pth');
+    writeFileSync(pth, 'Nobody reads this.');
+    const refused = await openCheckpoint(pth);
+    await untilShown(refused, 'the sentence', (one) =>
+      /an untrusted workspace may not start one[\s\S]*Manage Workspace Trust/.test(one.text),
+    );
+    equal((await compute()).pid, undefined);
   });
 
   it('nothing is computed: the caller gets a sentence, and no process is there', async () => {

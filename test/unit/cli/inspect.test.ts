@@ -19,7 +19,7 @@ async function write(path: string, change: (name: string, values: Float32Array) 
     change(name, data);
     return { name, shape, dtype: 'F32' as const, data };
   });
-  await writeSafetensors(path, tensors);
+  await writeSafetensors(path, tensors, { comment: 'made up' });
 }
 
 beforeAll(async () => {
@@ -36,6 +36,7 @@ describe('fcd inspect', () => {
     const { code, stdout, stderr } = await fcd(['inspect', after]);
     expect(code, stderr).toBe(0);
     expect(stdout).toContain('ResNet-10 (paper, shortcut B, width 1/8, axes ijk); geometry paper is assumed');
+    expect(stdout).toContain('\ncomment: made up\n');
     expect(stdout).toMatch(/^conv1\.weight +8x1x7x7x7 +F32 .* 344 +1\/8 +\S*█/m);
     expect(stdout).toMatch(
       /^conv1\.weight: 1 of 8 filters are dead \(largest \|weight\| at most 1\/1000 .*\): 3$/m,

@@ -1,0 +1,30 @@
+import { describe, expect, it } from 'vitest';
+import { factsOfFile } from '../../../src/core/inspect/facts-of-file';
+
+const facts = (metadata: Record<string, string>) => factsOfFile({ metadata });
+const ours = (record: object) => facts({ 'fcd-lens': JSON.stringify({ schema: 1, ...record }) });
+
+describe('what a file says of itself', () => {
+  it('tells what weights were pre-trained on, and how well that went', () => {
+    const pretraining = {
+      ...{ kind: 'segmentation', tasks: ['caudate', 'putamen'], modality: 'T1w' },
+      participants: { trained: ['a', 'b', 'c'], heldOut: ['d', 'e'] },
+      dice: [{ mean: 0.8 }, { mean: 0.7 }, { mean: null }],
+    };
+    expect(ours({ pretraining, seen: ['a', 'b', 'c'] })).toEqual([
+      {
+        name: 'Pre-trained on',
+        value: 'segmentation of 2 tasks, T1w, 3 heads, mean Dice 0.75 on 2 held-out heads',
+      },
+      { name: 'Has seen', value: '3 heads' },
+    ]);
+    const single = { kind: 'segmentation', tasks: ['caudate'], dice: [{ mean: null }] };
+    expect(ours({ pretraining: single })[0].value).toBe('segmentation of caudate');
+  });
+
+  it('takes nothing for granted: no JSON, another form, long texts', () => {
+    expect(facts({ 'fcd-lens': 'none' })).toEqual([]);
+    expect(ours({ pretraining: { kind: 7 } })).toEqual([]);
+    expect(facts({ note: 'x'.repeat(1000) })[0].value).toBe(`${'x'.repeat(300)}… (1000 characters)`);
+  });
+});

@@ -131,7 +131,7 @@ export function requireUnseen(init: InitRecord, heldOut: readonly string[]): voi
   const named = both.length <= 5 ? both.join(', ') : `${both.slice(0, 5).join(', ')}, ...`;
   throw new InputError(
     `${init.path} was trained on ${both.length} of the heads that this run is tested or validated on (${named}): its result would be too good. ` +
-      `Choose weights that have not seen them; if these heads only share their names with others, say so with --init-same-names.`,
+      `Choose weights that have not seen them: fcd pretrain holds the same heads out with the same --fold and --seed; if these heads only share their names with others, say so with --init-same-names.`,
   );
 }
 

@@ -34,6 +34,7 @@ describe('a phantom cohort on disk', () => {
       'participants.tsv',
       'derivatives/labels/dataset_description.json',
       'derivatives/labels/dseg.tsv',
+      'derivatives/labels/tasks.json',
       'derivatives/masks/dataset_description.json',
     ];
     for (const [id, group] of people) {
@@ -63,8 +64,9 @@ describe('a phantom cohort on disk', () => {
     const cohort = await readCohort(out);
     expect(cohort.findings).toEqual([]);
     expect(cohort.cases).toHaveLength(4);
+    const sources = [1, 2, 3, 4].map((number) => `phantom-${request.seed}-head-${number}`);
+    expect(cohort.cases.map(({ source }) => source)).toEqual(sources);
     for (const one of cohort.cases) {
-      expect(one.source).toBe(one.participantId);
       expect(Boolean(one.roi)).toBe(one.group === 'fcd');
       expect(one.brain && one.labels && one.images.T1w && one.images.FLAIR).toBeTruthy();
     }

@@ -3,7 +3,7 @@ import { InputError } from '../../errors';
 import { writeJson } from '../../files/whole';
 import { Random } from '../../random';
 import type { Group } from '../cohort';
-import { BidsWriter, participantId, type Progress } from '../plant/bids-writer';
+import { BidsWriter, type Progress } from '../plant/bids-writer';
 import { brightnessFactor } from '../plant/lesion-signs';
 import { makePhantomHead, phantomGrid } from './head';
 import { PHANTOM_STRUCTURES } from './structures';
@@ -60,7 +60,8 @@ export async function writePhantomCohort(request: PhantomCohortRequest): Promise
       settings: { kind: twins ? 'phantom twins' : 'phantom', subjects, size, seed, difficulty },
       labels: PHANTOM_STRUCTURES,
       columns: {
-        source: 'the head this case stems from; without twins every case is a head of its own',
+        source:
+          'the head this case stems from, by seed and number; without twins every case is a head of its own',
         ...(twins && { twin: 'the head with its lesion and without it' }),
         sex: 'F or M, drawn; a patient and a control share it',
         age: 'years, drawn; a patient and a control share it',
@@ -76,11 +77,10 @@ export async function writePhantomCohort(request: PhantomCohortRequest): Promise
     const subject = index + 1;
     const place = { seed, subject: head, ...grid };
     const { t1w, flair, brain, labels, lesion } = makePhantomHead(place, { group, difficulty });
-    const name = `head-${head}`;
-    const whose: Record<string, string> = twins
-      ? { source: name, twin: name }
-      : { source: participantId(subject) };
-    const row = { ...whose, sex, age };
+    // Names the head whatever cohort it is drawn into: weights that have seen it are known by that name, and no
+    // sub-00001 of another data set is taken for it.
+    const source = `phantom-${seed}-head-${head}`;
+    const row = { source, ...(twins && { twin: source }), sex, age };
     await writer.add(subject, { row, group, t1w, flair, brain, labels, roi: lesion?.mask });
   }
   await writeJson(join(out, 'derivatives', 'labels', 'tasks.json'), SEGMENTATION_TASKS);

@@ -161,8 +161,6 @@ async function compute(out: string, cell: Cell, settings: Settings): Promise<Cel
     const pretrained = await pretrain(out, cell, cell.arm, cell.source as Contrast, settings);
     cost = pretrained.cost;
     init = ['--init', pretrained.weights];
-    // Phantoms are numbered alike, whichever seed drew them.
-    if (cell.cohort.kind === 'phantom') init.push('--init-same-names');
   } else if (cell.arm === 'none-compute') {
     // The 23 tasks' compute: with several sources the dearest one, so that no arm had more than this one.
     const sources = settings.pairs.filter(({ target }) => target === cell.target).map(({ source }) => source);

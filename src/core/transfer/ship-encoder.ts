@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { basename, isAbsolute } from 'node:path';
 import { InputError } from '../errors';
 import { sha256Of } from '../files/sha256';
 import { checkpointMeta, checkpointMetadata, checkpointPath, type CheckpointMeta } from '../model/checkpoint';
@@ -21,17 +22,18 @@ export interface ShippedEncoder {
 /**
  * Writes a checkpoint's encoder small enough to come with the program: filters in float16, the few values of batch
  * normalisation in float32 (a variance may be too small for half precision), no classifier, no heads, no optimiser. What
- * the checkpoint says of itself stays.
+ * the checkpoint says of itself stays, but for the folders of the machine that trained it.
  * @throws InputError where the file is no checkpoint of ours, lacks a tensor, or a value does not fit into half precision
  */
 export async function shipEncoder(path: string, out: string): Promise<ShippedEncoder> {
   const file = await checkpointPath(path);
   return withWeights(file, async (weights) => {
-    const meta = checkpointMeta(weights, file);
-    if (!meta)
+    const stored = checkpointMeta(weights, file);
+    if (!stored)
       throw new InputError(
         `${file} does not say what it is; only a checkpoint of this program can be shipped.`,
       );
+    const meta = withoutPlaces(stored);
     const report = reportOn(meta.spec, weights.tensors);
     const missing = report.missing.filter((name) => !CLASSIFIER.test(name));
     if (missing.length > 0)
@@ -61,4 +63,11 @@ export async function shipEncoder(path: string, out: string): Promise<ShippedEnc
       }
     }
   });
+}
+
+/** The command that trained, with names of files instead of places on a disk that nobody else has. */
+function withoutPlaces(meta: CheckpointMeta): CheckpointMeta {
+  if (!meta.pretraining) return meta;
+  const command = meta.pretraining.command.map((part) => (isAbsolute(part) ? basename(part) : part));
+  return { ...meta, pretraining: { ...meta.pretraining, command } };
 }

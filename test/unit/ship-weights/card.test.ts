@@ -13,6 +13,7 @@ import { buildProgram } from '../../../src/core/model/program';
 import { networkSpec } from '../../../src/core/model/spec';
 import { expectedTensors } from '../../../src/core/model/weights-of-network';
 import type { PretrainingRecord } from '../../../src/core/transfer/pretraining-record';
+import { readWeights } from '../../../src/core/weights/read-weights';
 import { shipEncoder, type ShippedEncoder } from '../../../src/core/transfer/ship-encoder';
 
 const RECORD: PretrainingRecord = {
@@ -23,7 +24,7 @@ const RECORD: PretrainingRecord = {
   modality: 'T1w',
   grid: { shape: [56, 64, 56], spacing: [3.5, 3.5, 3.5] },
   seed: 1,
-  command: ['pretrain', '--tasks', 'gm.json'],
+  command: ['pretrain', '--tasks', '/home/somebody/gm.json'],
   dice: [{ task: 'gm', mean: 0.8712, low: 0.86, high: 0.88, n: 1 }],
   steps: 120,
   secondsOfCompute: 61.4,
@@ -90,6 +91,12 @@ describe('the weights that are shipped', () => {
     expect(() => entryOf({ ...PLAN, strategy: 'multi:23' }, shipped, ABOUT)).toThrow(/23 was planned/);
     const bare = { ...shipped, meta: { ...shipped.meta, pretraining: undefined } };
     expect(() => entryOf(PLAN, bare, ABOUT)).toThrow(/no record of its pre-training/);
+  });
+
+  it('say nothing of the machine that trained them', async () => {
+    const { metadata } = await readWeights(join(folder, 'single-gm-resnet18.safetensors'));
+    expect(metadata['fcd-lens']).toContain('gm.json');
+    expect(metadata['fcd-lens']).not.toContain('somebody');
   });
 
   it('have a card: data, command, seed, Dice with intervals, hash, licence, limits', () => {

@@ -141,6 +141,15 @@ describe('overlays', () => {
     deepEqual((await panel.snapshot(at)).colours, on.colours);
   });
 
+  it('shows the last of several scenes that come faster than they are drawn', async () => {
+    const { flair, mask, t1w } = workspace().scan;
+    const panel = await openVolume(flair);
+    // The T1w as a map lies in the same folder: the page need not be loaded again.
+    await Promise.all([panel.put({ map: t1w }), panel.put({ roi: mask }), panel.put({ map: t1w })]);
+    const { overlays } = await panel.snapshot();
+    deepEqual(overlays.map(({ kind }) => kind).sort(), ['heat', 'mask']);
+  });
+
   it('lays a class map over the scan and says its value', async () => {
     const { run, cohort } = workspace();
     const map = firstMap(run);

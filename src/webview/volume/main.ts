@@ -91,7 +91,7 @@ function drawn(): Viewer {
 }
 
 function fail(error: unknown): void {
-  if (error instanceof DOMException && error.name === 'AbortError') return; // another scene took its place
+  if (error instanceof DOMException && error.name === 'AbortError') return; // the page is going
   const reason = error instanceof Error ? error.message : String(error);
   say(reason);
   endpoint.call('failed', { reason }).catch(() => {}); // the reader has the sentence already

@@ -61,6 +61,8 @@ export class Viewer {
   private windowChosen = false;
   private state: ViewState = freshState('');
   private loading: AbortController | undefined;
+  /** The latest scene on its way to the screen. */
+  private showing: Promise<void> | undefined;
   private remembering: ReturnType<typeof setTimeout> | undefined;
   private changing: number | undefined;
   private noticeTimer: ReturnType<typeof setTimeout> | undefined;
@@ -102,8 +104,21 @@ export class Viewer {
     });
   }
 
-  /** Shows a scene; resolves when it is drawn. Files whose version is loaded are not read again. */
+  /**
+   * Shows a scene; resolves when it is drawn, or the scene that has taken its place meanwhile. Files whose version is
+   * loaded are not read again.
+   */
   async show(scene: Scene, notice: string | null): Promise<void> {
+    const showing = (this.showing = this.showScene(scene, notice));
+    try {
+      await showing;
+    } catch (error) {
+      if (this.showing === showing) throw error;
+      await this.showing;
+    }
+  }
+
+  private async showScene(scene: Scene, notice: string | null): Promise<void> {
     this.loading?.abort();
     const loading = (this.loading = new AbortController());
     const began = performance.now();

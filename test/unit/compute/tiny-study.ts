@@ -50,7 +50,7 @@ export function tinyStudy(): () => TinyStudy {
     const model = join(folder, 'tiny.safetensors');
     await saveFresh(model, 0.125, 'resnet10', OWN_GRID);
     const slowModel = join(folder, 'slow.safetensors');
-    await saveFresh(slowModel, 0.5, 'resnet18', LARGE_GRID);
+    await saveFresh(slowModel, 1, 'resnet18', LARGE_GRID);
     await closeEngine();
     study = { folder, cohort, patient: of('fcd'), control: of('control'), model, slowModel };
   });

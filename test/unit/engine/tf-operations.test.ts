@@ -196,4 +196,16 @@ describe('operations of tfjs-core', () => {
       expect(heard).toEqual(['Exp', 'Tanh']);
     });
   });
+
+  it('are not left to JavaScript for the zeros that an optimiser begins with', async () => {
+    const heard: string[] = [];
+    await openEngine({ module: 'simd128-strict', threads: 1, onFallback: (kernel) => heard.push(kernel) });
+    tf.tidy(() => {
+      tf.randomUniform([400, 400]); // its memory is had again, with what it held
+      const zeros = tf.tidy(() => tf.zerosLike(tf.ones([400, 400])));
+      expect(tf.util.flatten(zeros.arraySync()).every((value) => value === 0)).toBe(true);
+      expect(tf.zerosLike(tf.tensor1d([1, 2], 'int32')).dtype).toBe('int32');
+      expect(heard).toEqual([]);
+    });
+  });
 });

@@ -167,6 +167,15 @@ const relu: Implementation = (backend, inputs, attrs) => {
   return result;
 };
 
+/** One write over the memory, which no thread would make faster. */
+const zerosLike: Implementation = (backend, inputs, attrs) => {
+  const { x } = inputs;
+  if (x.dtype !== 'float32') return runOnCpu(tf.ZerosLike, backend, inputs, attrs);
+  const result = backend.output(x.shape, 'float32');
+  (backend.view(result) as Float32Array).fill(0);
+  return result;
+};
+
 const identity: Implementation = (backend, { x }) => backend.alias(x, x.shape);
 
 const cast: Implementation = (backend, inputs, attrs) =>
@@ -202,6 +211,7 @@ const IMPLEMENTATIONS: Readonly<Record<string, Implementation>> = {
   [tf.Add]: binary(tf.Add, 'add'),
   [tf.Multiply]: binary(tf.Multiply, 'multiply'),
   [tf.Relu]: relu,
+  [tf.ZerosLike]: zerosLike,
   [tf.Identity]: identity,
   [tf.Cast]: cast,
   [tf.Reshape]: reshape,

@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import type { PretrainingResults } from '../../protocol/pretraining';
-import { MODALITIES, type Modality } from '../../core/cohort/cohort';
+import { HEAD_MODALITIES, type HeadModality } from '../../core/cohort/cohort';
 import type { EngineReport } from '../../core/engine/engine';
 import { InputError, StoppedError } from '../../core/errors';
 import { RunDirectory } from '../../core/experiment/run-directory';
@@ -46,7 +46,7 @@ import { addTrainingOptions, trainingGiven, type TrainingFlags } from '../traini
 interface PretrainFlags extends NetworkFlags, RecipeFlags, EngineFlags, TrainingFlags {
   readonly tasks?: string;
   readonly single?: string;
-  readonly modality?: Modality;
+  readonly modality?: HeadModality;
   readonly fold?: { index: number; count: number };
   readonly folds?: number;
   readonly holdOutNobody?: boolean;
@@ -67,7 +67,7 @@ export function addPretrain(fcd: Command): void {
       new Option(
         '--modality <contrast>',
         'what the network sees (default: what the tasks file says, else T1w)',
-      ).choices([...MODALITIES]),
+      ).choices([...HEAD_MODALITIES]),
     )
     .addOption(
       new Option('--fold <k/K>', 'which fold of the heads is held out (default: 1/5)').argParser(foldOf),
@@ -176,15 +176,15 @@ async function begin(out: string, flags: PretrainFlags): Promise<void> {
 async function resume(path: string, flags: EngineFlags): Promise<void> {
   const directory = new RunDirectory(path);
   const record = await directory.record();
-  const { spec, recipe, tasks } = pretrainingPlan(record, directory.recordPath);
+  const { spec, recipe, tasks, modality } = pretrainingPlan(record, directory.recordPath);
   const file = await readTasksFile(record.cohort.path);
-  const { heads } = await findHeads(file, record.modality);
-  const data = await hashOfHeads(heads, record.modality);
+  const { heads } = await findHeads(file, modality);
+  const data = await hashOfHeads(heads, modality);
   if (data !== record.cohort.fingerprint)
     throw new InputError(
       `The images or label maps of ${file.path} have changed since this run began (sha256 ${data.slice(0, 12)}, was ${record.cohort.fingerprint.slice(0, 12)}). Start a new run.`,
     );
-  const store = new HeadStore(heads, new LabelCodes(tasks), record.modality, recipe, spec);
+  const store = new HeadStore(heads, new LabelCodes(tasks), modality, recipe, spec);
   await withEngineOf(record, flags, () => run(directory, store));
 }
 

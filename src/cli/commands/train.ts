@@ -117,6 +117,8 @@ async function begin(out: string, flags: TrainFlags): Promise<void> {
 async function resume(path: string, flags: EngineFlags): Promise<void> {
   const directory = new RunDirectory(path);
   const record = await directory.record();
+  if (record.segmentation)
+    throw new InputError(`${path} is a run of pre-training: fcd pretrain --resume ${path} goes on with it.`);
   const cohort = await readCohort(record.cohort.path);
   if (cohort.fingerprint !== record.cohort.fingerprint)
     throw new InputError(

@@ -1,4 +1,4 @@
-import { contrastsOf, type Modality } from '../cohort/cohort';
+import { contrastsOf, type HeadModality } from '../cohort/cohort';
 import { prepareScan } from '../cohort/prepared-case';
 import { InputError } from '../errors';
 import { channelsLast } from '../model/input';
@@ -35,7 +35,7 @@ export class HeadStore {
   constructor(
     heads: readonly LabelledHead[],
     readonly codes: LabelCodes,
-    readonly modality: Modality,
+    readonly modality: HeadModality,
     readonly recipe: Recipe,
     readonly spec: NetworkSpec,
   ) {

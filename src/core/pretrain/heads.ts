@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { contrastsOf, type Case, type Modality } from '../cohort/cohort';
+import { contrastsOf, type Case, type HeadModality } from '../cohort/cohort';
 import { stratifiedFolds } from '../cohort/folds';
 import { findRealHeads } from '../cohort/plant/real-heads';
 import { readCohort } from '../cohort/read-cohort';
@@ -23,7 +23,7 @@ export interface FoundHeads {
  * The heads of a tasks file that have every image of the modality and a label map.
  * @throws InputError where there are none, or a listed file is missing
  */
-export async function findHeads(file: TasksFile, modality: Modality): Promise<FoundHeads> {
+export async function findHeads(file: TasksFile, modality: HeadModality): Promise<FoundHeads> {
   const { cases, leftOut } = await casesAt(file.heads, file.path, modality);
   const wanted = contrastsOf(modality);
   const heads: LabelledHead[] = [];
@@ -43,7 +43,7 @@ export async function findHeads(file: TasksFile, modality: Modality): Promise<Fo
 async function casesAt(
   place: HeadsPlace,
   file: string,
-  modality: Modality,
+  modality: HeadModality,
 ): Promise<{ cases: readonly Case[]; leftOut: string[] }> {
   switch (place.kind) {
     case 'cohort': {
@@ -112,7 +112,7 @@ export function foldsOfHeads(heads: readonly LabelledHead[], count: number, seed
 }
 
 /** sha256 (hex) over the bytes of all images and label maps, head by head: the place on the disk does not matter. */
-export async function hashOfHeads(heads: readonly LabelledHead[], modality: Modality): Promise<string> {
+export async function hashOfHeads(heads: readonly LabelledHead[], modality: HeadModality): Promise<string> {
   const hash = createHash('sha256');
   for (const head of heads) {
     const images = contrastsOf(modality).map((contrast) => head.images[contrast] ?? '');

@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { join } from 'node:path';
 import type { RunRecord } from '../../protocol/run';
+import type { HeadModality } from '../cohort/cohort';
 import { engineMemory, enginePlan } from '../engine/choose';
 import { InputError, StoppedError, messageOf } from '../errors';
 import { lastCheckpoint, type LastCheckpoint } from '../experiment/last-checkpoint';
@@ -46,21 +47,25 @@ export interface PretrainingPlan {
   readonly recipe: Recipe;
   readonly config: PretrainingConfig;
   readonly tasks: readonly Task[];
+  readonly modality: HeadModality;
 }
 
 /** @throws InputError where the run does not pre-train, or names the field that is wrong */
 export function pretrainingPlan(record: RunRecord, where: string): PretrainingPlan {
-  const { segmentation } = record;
+  const { segmentation, modality } = record;
   if (!segmentation)
     throw new InputError(
       `${where} is a run of training, not of pre-training: fcd train --resume goes on with it.`,
     );
+  if (modality === 'mixed')
+    throw new InputError(`${where}: pre-training takes T1w, FLAIR or T1w+FLAIR, not mixed.`);
   const { tasksPerStep, decoderChannels, tasks } = segmentation;
   return {
     spec: parseNetworkSpec(record.network, where),
     recipe: parseRecipe(record.recipe, where),
     config: parsePretraining(record.training, { tasksPerStep, decoderChannels }, where),
     tasks,
+    modality,
   };
 }
 

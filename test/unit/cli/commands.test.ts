@@ -61,6 +61,7 @@ describe('the names that people script', () => {
       ...['--cohort', '--modality', '--init', '--fold', '--split-seed', '--out', '--resume', ...shared],
       ...['--lr-encoder-factor', '--lr-decay-per-stage', '--freeze', '--unfreeze-every'],
     ],
+    pretrain: ['--tasks', '--single', '--modality', '--fold', '--folds', '--out', '--resume', ...shared],
     predict: ['--model', '--input', '--json', ...shared],
     explain: [
       '--model',

@@ -9,6 +9,7 @@ import { ComputeClient } from './compute/client';
 import type { Compute } from './compute/compute';
 import { Log } from './log';
 import { registerPhantomCommand } from './phantom/phantom-command';
+import { PretrainCommand } from './pretrain/pretrain-command';
 import { ReportCommand } from './report/report-command';
 import { RunCommands } from './runs/run-commands';
 import { Runs } from './runs/runs';
@@ -68,6 +69,7 @@ export function activate(context: vscode.ExtensionContext): FcdLens {
     new RunCommands(runs, tasks),
     new ReportCommand(runs, tasks),
     new TrainCommand(context.workspaceState, cohorts, compute, tasks, weights),
+    new PretrainCommand(context.workspaceState, tasks),
     new StatusBar(compute, tasks, runs),
     registerPhantomCommand(tasks),
     registerImportCommand(compute, checkpoints),

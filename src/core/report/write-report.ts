@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
 import * as v from 'valibot';
+import { pretrainingResultsSchema } from '../../protocol/pretraining';
 import { resultsSchema, type CaseResult, type Results } from '../../protocol/results';
 import { InputError, messageOf } from '../errors';
 import { writeWhole } from '../files/whole';
@@ -19,6 +20,10 @@ export async function readResults(path: string, read: () => Promise<string>): Pr
       `There is no report to make: ${path} cannot be read (${messageOf(error)}). Give a finished run or experiment.`,
     );
   }
+  if (v.is(pretrainingResultsSchema, value))
+    throw new InputError(
+      `${path} is of a pre-training, which has no page of cases and class maps: its table of Dice is in that file. Give a finished training or experiment.`,
+    );
   const result = v.safeParse(resultsSchema, value);
   if (result.success) return result.output;
   const issue = result.issues[0];

@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
+import { pretrainingResultsSchema } from '../../protocol/pretraining';
 import { resultsSchema, type MetricRecord } from '../../protocol/results';
 import { parsePredictions } from '../../protocol/result-tables';
 import { processSchema, runSchema, type ProcessRecord, type RunRecord } from '../../protocol/run';
@@ -11,10 +12,13 @@ import { lifeOf, processLives, stateOf, type Life, type RunState } from './run-s
 /** What a run or an experiment came to. */
 export interface Outcome {
   readonly title: string;
-  readonly accuracy: MetricRecord;
-  readonly auc: MetricRecord;
+  /** Null where it segments: then there is Dice instead. */
+  readonly accuracy: MetricRecord | null;
+  readonly auc: MetricRecord | null;
   /** Mean Heat-Score roi/brain of the first map. */
   readonly heatScore: MetricRecord | null;
+  /** Mean Dice of a pre-training over its tasks, on held-out heads. */
+  readonly dice: MetricRecord | null;
   readonly folds: number;
 }
 
@@ -151,19 +155,38 @@ export class OutcomeFile {
     this.outcome = undefined;
     if (stamp === undefined) return undefined;
     try {
-      const results = v.parse(resultsSchema, JSON.parse(await readFile(path, 'utf8')));
-      this.outcome = {
-        title: results.title,
-        accuracy: results.metrics.accuracy,
-        auc: results.metrics.auc,
-        heatScore: results.maps[0]?.heatScore ?? null,
-        folds: results.folds,
-      };
+      this.outcome = outcomeOf(JSON.parse(await readFile(path, 'utf8')));
     } catch {
       // Of another version, or no results at all: the rows of the runs still tell what happened.
     }
     return this.outcome;
   }
+}
+
+/** @throws where these are neither the results of a training nor of a pre-training */
+function outcomeOf(json: unknown): Outcome {
+  const segmented = v.safeParse(pretrainingResultsSchema, json);
+  if (segmented.success) {
+    const { title, folds, mean } = segmented.output;
+    const { mean: value, low, high, n } = mean;
+    return {
+      title,
+      folds,
+      accuracy: null,
+      auc: null,
+      heatScore: null,
+      dice: { value, low, high, n, sources: n },
+    };
+  }
+  const results = v.parse(resultsSchema, json);
+  return {
+    title: results.title,
+    accuracy: results.metrics.accuracy,
+    auc: results.metrics.auc,
+    heatScore: results.maps[0]?.heatScore ?? null,
+    dice: null,
+    folds: results.folds,
+  };
 }
 
 async function readProcess(directory: string): Promise<ProcessRecord | undefined> {

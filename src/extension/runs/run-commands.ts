@@ -64,7 +64,8 @@ export class RunCommands implements vscode.Disposable {
     const record = target.runs.find((run) => run.record)?.record;
     const single = target.runs.length === 1 && target.runs[0].path === target.path;
     if (single || !record) {
-      await this.runner.run({ type: 'fcd', task: 'train', resume: target.path }, name, scope);
+      const task = record?.segmentation ? 'pretrain' : 'train';
+      await this.runner.run({ type: 'fcd', task, resume: target.path }, name, scope);
       return;
     }
     // An experiment goes on by the command that began it, in the folder where it was given.

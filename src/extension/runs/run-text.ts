@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import type { MetricRecord } from '../../protocol/results';
-import type { RunSnapshot } from './follow-run';
+import type { Outcome, RunSnapshot } from './follow-run';
 import type { ExperimentGroup } from './run-groups';
 
 /** `48 s`, `3 min`, `2 h 5 min`. */
@@ -32,8 +32,7 @@ export function runDescription(run: RunSnapshot): string {
       ]);
     case 'finished':
       return joined([
-        run.outcome ? accuracyText(run.outcome.accuracy) : heldOutText(run),
-        run.outcome?.heatScore ? heatScoreText(run.outcome.heatScore) : undefined,
+        run.outcome ? outcomeText(run.outcome) : heldOutText(run),
         run.outcome ? undefined : epochsDone(run),
         run.outcome ? undefined : finalLossText(run),
       ]);
@@ -63,8 +62,7 @@ export function experimentDescription(group: ExperimentGroup): string {
       left === null ? undefined : `${duration(left)} left`,
     ]);
   }
-  if (outcome)
-    return joined([accuracyText(outcome.accuracy), outcome.heatScore && heatScoreText(outcome.heatScore)]);
+  if (outcome) return outcomeText(outcome);
   const word = state === 'waiting' ? undefined : state;
   return joined([
     word,
@@ -116,14 +114,8 @@ export function runFacts(run: RunSnapshot): (readonly [name: string, value: stri
       progress.secondsLeft === null ? undefined : duration(progress.secondsLeft),
     ],
     ['Took', progress.ending?.kind === 'finished' ? duration(progress.ending.seconds) : undefined],
-    [
-      'Held-out accuracy',
-      run.outcome
-        ? metricText(run.outcome.accuracy, 'cases')
-        : run.heldOut &&
-          `${(run.heldOut.right / run.heldOut.n).toFixed(3)}, ${run.heldOut.right} of ${run.heldOut.n} cases`,
-    ],
-    ['Held-out AUC', run.outcome && metricText(run.outcome.auc, 'cases')],
+    ...resultFacts(run),
+    ['Learns to segment', record?.segmentation && tasksText(record.segmentation.tasks)],
     [
       'Mean Heat-Score (roi/brain, chance 1)',
       run.outcome?.heatScore ? metricText(run.outcome.heatScore, 'maps') : undefined,
@@ -160,6 +152,20 @@ export function runFacts(run: RunSnapshot): (readonly [name: string, value: stri
     ['Folder', run.path],
   ];
   return facts.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]));
+}
+
+/** What a run came to on its held-out cases or heads. */
+function resultFacts({ outcome, heldOut }: RunSnapshot): (readonly [string, string | undefined])[] {
+  const shown = (metric: MetricRecord | null | undefined, of: string): string | undefined =>
+    metric ? metricText(metric, of) : undefined;
+  const counted =
+    heldOut && `${(heldOut.right / heldOut.n).toFixed(3)}, ${heldOut.right} of ${heldOut.n} cases`;
+  return [
+    ['Held-out accuracy', outcome ? shown(outcome.accuracy, 'cases') : counted],
+    ['Held-out AUC', shown(outcome?.auc, 'cases')],
+    ['Mean Heat-Score (roi/brain, chance 1)', shown(outcome?.heatScore, 'maps')],
+    ['Mean Dice over tasks, held-out heads', shown(outcome?.dice, 'heads')],
+  ];
 }
 
 /** `all channels`, `1/4 of the channels`. */
@@ -206,6 +212,24 @@ function validationText({ progress }: RunSnapshot): string | undefined {
   return progress.validationAccuracy === null
     ? undefined
     : `validation accuracy ${number(progress.validationAccuracy)}`;
+}
+
+function outcomeText({ accuracy, heatScore, dice }: Outcome): string {
+  return joined([
+    accuracy && accuracyText(accuracy),
+    heatScore && heatScoreText(heatScore),
+    dice && diceText(dice),
+  ]);
+}
+
+function diceText(metric: MetricRecord): string {
+  return metric.value === null ? 'nobody held out' : `Dice ${metric.value.toFixed(2)} (n ${metric.n})`;
+}
+
+/** `caudate`, `23 structures: brain, grey matter, ...`. */
+function tasksText(tasks: readonly { readonly name: string }[]): string {
+  const names = tasks.map(({ name }) => name);
+  return names.length === 1 ? names[0] : `${names.length} structures: ${names.join(', ')}`;
 }
 
 function accuracyText(metric: MetricRecord): string {

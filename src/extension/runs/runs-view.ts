@@ -94,7 +94,7 @@ function runItem(run: RunSnapshot): vscode.TreeItem {
   item.id = path;
   item.description = runDescription(run);
   item.iconPath = iconOf(state);
-  item.contextValue = contextOf('run', state, hasReport || outcome !== undefined, inExperiment);
+  item.contextValue = contextOf('run', state, hasReport || Boolean(outcome?.accuracy), inExperiment);
   item.tooltip = factsTable(name, runFacts(run));
   item.accessibilityInformation = { label: `${label}, ${state}, ${item.description}` };
   return item;
@@ -111,7 +111,7 @@ function experimentItem(group: ExperimentGroup): vscode.TreeItem {
   item.id = path;
   item.description = experimentDescription(group);
   item.iconPath = state === 'waiting' ? new vscode.ThemeIcon('circle-outline') : iconOf(state);
-  item.contextValue = contextOf('experiment', state, hasReport || outcome !== undefined, false);
+  item.contextValue = contextOf('experiment', state, hasReport || Boolean(outcome?.accuracy), false);
   const first = runs[0];
   item.tooltip = factsTable(title, [
     ['State', state],

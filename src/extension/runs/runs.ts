@@ -71,10 +71,10 @@ export class Runs implements vscode.Disposable {
   get withResults(): string[] {
     return this.model.rows.flatMap((row) =>
       row.kind === 'run'
-        ? row.run.outcome || row.run.hasReport
+        ? row.run.outcome?.accuracy || row.run.hasReport
           ? [row.run.path]
           : []
-        : row.outcome || row.hasReport
+        : row.outcome?.accuracy || row.hasReport
           ? [row.path]
           : [],
     );

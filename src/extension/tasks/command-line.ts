@@ -69,10 +69,62 @@ export function commandLine(
         target: undefined,
       };
     }
+    case 'pretrain':
+      return pretraining(task, absolute, preferences, free, extra);
     case 'train':
     case 'experiment':
       return fitting(task, absolute, preferences, free, extra);
   }
+}
+
+function pretraining(
+  task: FcdTaskDefinition,
+  absolute: (path: string) => string,
+  preferences: Preferences,
+  free: (path: string) => string,
+  extra: readonly string[],
+): CommandLine {
+  const threads = preferences.threads > 0 ? ['--threads', String(preferences.threads)] : [];
+  if (task.resume !== undefined) {
+    const target = absolute(task.resume);
+    return { args: ['pretrain', '--resume', target, ...threads, ...extra], target };
+  }
+  const tasks = absolute(need(task.tasks, 'tasks', 'a tasks.json, or a cohort that brings one'));
+  const arch = task.arch ?? 'resnet18';
+  const grid = task.grid ?? preferences.grid;
+  const out = absolute(task.out ?? join(preferences.out, pretrainingName(task)));
+  // Folds in turn go on with what is there; a run of its own needs a directory of its own.
+  const target = task.folds === undefined && task.out === undefined ? free(out) : out;
+  return {
+    args: [
+      'pretrain',
+      ...['--tasks', tasks],
+      ...flag('--single', task.single),
+      ...flag('--modality', task.modality),
+      ...['--arch', arch],
+      ...(task.folds === undefined ? flag('--fold', task.fold ?? '1/5') : flag('--folds', task.folds)),
+      ...flag('--epochs', task.epochs),
+      ...flag('--seed', task.seed),
+      ...(grid === 'small' ? smallGrid(arch) : []),
+      ...engineFlags(preferences.engine),
+      ...threads,
+      ...['--out', target],
+      ...extra,
+    ],
+    target,
+  };
+}
+
+/** `pretrained-resnet18-T1w-caudate-fold-1of5`: the same for the same task, so that it can be gone on with. */
+function pretrainingName({ arch, modality, single, fold, folds }: FcdTaskDefinition): string {
+  const parts = [
+    'pretrained',
+    arch ?? 'resnet18',
+    modality,
+    single?.replace(/[^\p{L}\d]+/gu, '-').replace(/^-|-$/g, ''),
+    folds === undefined ? `fold-${(fold ?? '1/5').replace('/', 'of')}` : undefined,
+  ];
+  return parts.filter((part) => part !== undefined).join('-');
 }
 
 function fitting(

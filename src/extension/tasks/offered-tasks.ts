@@ -15,11 +15,13 @@ const CONTRASTS = ['T1w', 'FLAIR'] as const;
  * What can be done with the cohorts and results of a folder; all paths are relative to it.
  * @param finished runs and experiments that have results
  * @param catalogue the weights that come with the extension
+ * @param segmentable files that name structures to segment
  */
 export function offeredTasks(
   cohorts: readonly string[],
   finished: readonly string[],
   catalogue: Catalogue = [],
+  segmentable: readonly string[] = [],
 ): OfferedTask[] {
   return [
     ...cohorts.flatMap((cohort) => [
@@ -30,6 +32,13 @@ export function offeredTasks(
       ),
       ...cells(cohort, catalogue),
     ]),
+    ...segmentable.map((tasks) =>
+      offer(
+        `pre-train on ${tasks}`,
+        'An encoder learns to segment all its structures; Dice is measured on fold 1 of 5, which it does not see',
+        { task: 'pretrain', tasks, arch: 'resnet18', fold: '1/5' },
+      ),
+    ),
     ...finished.map((run) =>
       offer(`report of ${run}`, 'One HTML page: figures, tables, the best and the worst localised cases', {
         task: 'report',

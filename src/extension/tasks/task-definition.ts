@@ -15,7 +15,7 @@ const path = v.pipe(v.string(), v.minLength(1));
  */
 export const definitionSchema = v.object({
   type: v.literal(TASK_TYPE),
-  task: v.picklist(['train', 'experiment', 'report', 'phantom']),
+  task: v.picklist(['train', 'pretrain', 'experiment', 'report', 'phantom']),
   /** BIDS folder or manifest, relative to the workspace folder. */
   cohort: v.optional(path),
   modality: v.optional(v.picklist(MODALITIES)),
@@ -23,15 +23,19 @@ export const definitionSchema = v.object({
   /** `none`, `single:<task>` or `multi:23` of the shipped weights, or the file or run whose weights are the start. */
   strategy: v.optional(path),
   grid: v.optional(v.picklist(GRIDS)),
-  /** Which fold a `train` holds out: `1/5`. */
+  /** The tasks.json of a `pretrain`, or the cohort that brings one; not to be mistaken for the editor's own file. */
+  tasks: v.optional(path),
+  /** The one structure of it that is learned; all of them where it is left out. */
+  single: v.optional(path),
+  /** Which fold a `train` or `pretrain` holds out: `1/5`. */
   fold: v.optional(v.pipe(v.string(), v.regex(/^\d+\/\d+$/, 'it is written k/K, as in 1/5'))),
-  /** Folds of an `experiment`. */
+  /** Folds of an `experiment`; of a `pretrain` that holds out each of them in turn. */
   folds: v.optional(v.pipe(count, v.minValue(2))),
   epochs: v.optional(count),
   seed: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
   /** Where results go, relative to the workspace folder. */
   out: v.optional(path),
-  /** Go on with this run (`train`). */
+  /** Go on with this run (`train`, `pretrain`). */
   resume: v.optional(path),
   /** Run or experiment of a `report`. */
   run: v.optional(path),

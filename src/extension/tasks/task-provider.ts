@@ -1,6 +1,7 @@
 import { relative } from 'node:path';
 import * as vscode from 'vscode';
 import type { CohortCatalog } from '../cohort/cohort-catalog';
+import { findTasksFiles } from '../pretrain/tasks-files';
 import type { Runs } from '../runs/runs';
 import { offeredTasks } from './offered-tasks';
 import type { ShippedWeights } from './shipped-weights';
@@ -17,9 +18,10 @@ export class FcdTaskProvider implements vscode.TaskProvider {
   ) {}
 
   async provideTasks(): Promise<vscode.Task[]> {
-    const [cohorts, catalogue] = await Promise.all([
+    const [cohorts, catalogue, tasksFiles] = await Promise.all([
       this.cohorts.find(),
       this.weights.catalogue(),
+      findTasksFiles(),
       this.runs.find(),
     ]);
     const finished = this.runs.withResults;
@@ -31,6 +33,7 @@ export class FcdTaskProvider implements vscode.TaskProvider {
         inside(cohorts).map((path) => (path === '' ? '.' : path)),
         inside(finished),
         catalogue,
+        inside(tasksFiles.map(({ path }) => path)),
       ).map(({ name, detail, definition }) => {
         const task = this.runner.task(definition, name, folder);
         task.detail = detail;

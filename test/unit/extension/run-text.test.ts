@@ -61,6 +61,24 @@ describe('the row of a run', () => {
     expect(runDescription(run)).toBe('epoch 2/3 · 2 min left · loss 0.500 · validation accuracy 0.750');
   });
 
+  it('tells Dice of a pre-training, and what it learned to segment', () => {
+    const dice = { value: 0.8123, low: 0.79, high: 0.83, n: 8, sources: 8 };
+    const outcome = { title: 't', folds: 1, accuracy: null, auc: null, heatScore: null, dice };
+    const tasks = [
+      { name: 'caudate', labels: [1] },
+      { name: 'putamen', labels: [2] },
+    ];
+    const segmentation = { tasksFile: '/t.json', tasks, tasksPerStep: null, decoderChannels: 16 };
+    const run = snapshot('finished', [started], { outcome, record: madeUpRecord({ segmentation }) });
+    expect(runDescription(run)).toBe('Dice 0.81 (n 8)');
+    const facts = Object.fromEntries(runFacts(run));
+    expect(facts['Mean Dice over tasks, held-out heads']).toBe(
+      '0.812 (95 % interval 0.790 to 0.830), 8 heads',
+    );
+    expect(facts['Learns to segment']).toBe('2 structures: caudate, putamen');
+    expect(facts).not.toHaveProperty('Held-out accuracy');
+  });
+
   it('tells what it does when it does not train', () => {
     const run = snapshot('running', [{ type: 'phase', phase: 'reading', done: 3, total: 10 }]);
     expect(runDescription(run)).toBe('reading heads 3/10');

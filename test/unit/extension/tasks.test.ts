@@ -122,6 +122,26 @@ describe('the command line of a task', () => {
     }
   });
 
+  it('of a pre-training holds one fold out, or each in turn where folds are asked for', () => {
+    const one = argsOf({ task: 'pretrain', tasks: 'heads', single: 'corpus callosum', epochs: 3 });
+    expect(one.join(' ')).toBe(
+      [
+        `pretrain --tasks ${join(folder, 'heads')} --single corpus callosum --arch resnet18 --fold 1/5 --epochs 3`,
+        '--geometry compact --width 1/4 --spacing 3.5 --shape 56x64x56',
+        `--out ${join(folder, 'fcd-runs', 'pretrained-resnet18-corpus-callosum-fold-1of5')}`,
+      ].join(' '),
+    );
+    const all = argsOf({ task: 'pretrain', tasks: 'heads', folds: 4, modality: 'FLAIR', grid: 'standard' });
+    expect(all.join(' ')).toContain('--modality FLAIR --arch resnet18 --folds 4 --out');
+    expect(() => argsOf({ task: 'pretrain' })).toThrow(/lacks the property "tasks"/);
+    const on = argsOf({ task: 'pretrain', resume: 'fcd-runs/p' });
+    expect(on).toEqual(['pretrain', '--resume', join(folder, 'fcd-runs', 'p')]);
+    // The options are those of the real command line: what it refuses is the name of the structure.
+    const { code, said } = fcd([...one, '--single', 'nothing']);
+    expect(said).toContain('no task "nothing". Choose one of: scalp and face');
+    expect(code).toBe(1);
+  });
+
   it('of a run that goes on names the run alone', () => {
     const { args, target } = commandLine(
       { type: 'fcd', task: 'train', resume: 'fcd-runs/one', arch: 'resnet50' },

@@ -1,0 +1,239 @@
+import { relative } from 'node:path';
+import * as vscode from 'vscode';
+import * as v from 'valibot';
+import { trusted } from '../settings/trust';
+import { smallWidth } from '../tasks/command-line';
+import type { RunningTask, TaskRunner } from '../tasks/task-runner';
+import { wholeNumberFault } from '../train/answers';
+import { Questions, wentBack, type Back, type Choice } from '../train/steps';
+import {
+  answersSchema,
+  FIRST_ANSWERS,
+  placeOf,
+  remembered,
+  taskOf,
+  titleOf,
+  type PretrainAnswers,
+} from './answers';
+import { findTasksFiles, readTasks } from './tasks-files';
+
+const MEMORY = 'fcd.pretrain.answers';
+const TITLE = 'Pre-train on Segmentation';
+const BROWSE = '';
+
+type Draft = Omit<PretrainAnswers, 'tasks'> & { tasks: string | undefined };
+type Asked = Promise<Partial<Draft> | Back | undefined>;
+
+/** FCD: Pre-train on Segmentation: asks what an encoder shall learn to segment, remembers it, and runs it as a task. */
+export class PretrainCommand implements vscode.Disposable {
+  private readonly command: vscode.Disposable;
+  private readonly steps: readonly ((draft: Draft, step: number) => Asked)[];
+  private readonly questions: Questions;
+
+  constructor(
+    private readonly memory: vscode.Memento,
+    private readonly runner: TaskRunner,
+  ) {
+    this.steps = [
+      (draft, step) => this.askTasks(draft, step),
+      (draft, step) => this.askSingle(draft, step),
+      (draft, step) => this.askDepth(draft, step),
+      (draft, step) => this.askFolds(draft, step),
+      (draft, step) => this.askGrid(draft, step),
+      (draft, step) => this.askEpochs(draft, step),
+    ];
+    this.questions = new Questions(TITLE, this.steps.length);
+    this.command = vscode.commands.registerCommand('fcd.pretrain', (answers?: unknown) =>
+      this.pretrain(answers),
+    );
+  }
+
+  dispose(): void {
+    this.command.dispose();
+  }
+
+  /**
+   * @param given answers, where a keybinding or another extension knows them already: nothing is asked then
+   * @returns the task that was started
+   */
+  private async pretrain(given?: unknown): Promise<RunningTask | undefined> {
+    if (!(await trusted(TITLE))) return undefined;
+    const answers = v.is(answersSchema, given) ? given : await this.ask(remembered(given));
+    if (!answers) return undefined;
+    await this.memory.update(MEMORY, answers);
+    const folder =
+      vscode.workspace.getWorkspaceFolder(vscode.Uri.file(answers.tasks)) ??
+      vscode.workspace.workspaceFolders?.[0];
+    const inFolder = (path: string): string => {
+      const inside = folder && relative(folder.uri.fsPath, path);
+      return inside === undefined || inside.startsWith('..') ? path : inside === '' ? '.' : inside;
+    };
+    const running = await this.runner.run(
+      taskOf(answers, inFolder),
+      titleOf(answers),
+      folder ?? vscode.TaskScope.Workspace,
+    );
+    if (running) await vscode.commands.executeCommand('fcd.runs.focus', { preserveFocus: true });
+    return running;
+  }
+
+  private async ask(given: Partial<PretrainAnswers>): Promise<PretrainAnswers | undefined> {
+    let draft: Draft = {
+      ...FIRST_ANSWERS,
+      tasks: undefined,
+      ...remembered(this.memory.get(MEMORY)),
+      ...given,
+    };
+    for (let at = 0; at < this.steps.length;) {
+      const answer = await this.steps[at](draft, at + 1);
+      if (answer === undefined) return undefined;
+      if (wentBack(answer)) {
+        at = Math.max(0, at - 1);
+        continue;
+      }
+      draft = { ...draft, ...answer };
+      at++;
+    }
+    return v.parse(answersSchema, draft);
+  }
+
+  private async askTasks(draft: Draft, step: number): Asked {
+    const choices = async (): Promise<Choice<string>[]> => {
+      const found = await findTasksFiles();
+      const known = draft.tasks !== undefined && !found.some(({ path }) => path === draft.tasks);
+      const remembers = known ? await readTasks(draft.tasks ?? '') : undefined;
+      return [
+        ...[...(remembers ? [remembers] : []), ...found].map(({ path, names }): Choice<string> => ({
+          label: `$(list-unordered) ${placeOf(path)}`,
+          description: `${names.length} ${names.length === 1 ? 'structure' : 'structures'}: ${names.slice(0, 4).join(', ')}${names.length > 4 ? ', …' : ''}`,
+          detail: path,
+          value: path,
+        })),
+        {
+          label: '$(folder-opened) Browse…',
+          description: 'a tasks.json that names structures by label numbers, and the heads',
+          alwaysShow: true,
+          value: BROWSE,
+        },
+      ];
+    };
+    const tasks = await this.questions.pick(step, {
+      placeholder: 'Which structures, on whose heads?',
+      choices: choices(),
+      active: (path) => path === draft.tasks,
+    });
+    if (tasks === undefined || wentBack(tasks)) return tasks;
+    if (tasks !== BROWSE) return { tasks };
+    const chosen = await vscode.window.showOpenDialog({
+      title: 'Choose a tasks.json',
+      filters: { Tasks: ['json'] },
+      defaultUri: vscode.workspace.workspaceFolders?.[0]?.uri,
+    });
+    return chosen?.[0] === undefined ? this.askTasks(draft, step) : { tasks: chosen[0].fsPath };
+  }
+
+  private async askSingle(draft: Draft, step: number): Asked {
+    const choices = async (): Promise<Choice<string>[]> => {
+      const names = (await readTasks(draft.tasks ?? ''))?.names ?? [];
+      return [
+        { label: 'All of them', description: 'many tasks at once, one head each', value: '' },
+        ...names.map((name) => ({ label: name, description: 'this one task alone', value: name })),
+      ];
+    };
+    const single = await this.questions.pick(step, {
+      placeholder: 'What shall the encoder learn to segment?',
+      choices: choices(),
+      active: (value) => value === draft.single,
+    });
+    return single === undefined || wentBack(single) ? single : { single };
+  }
+
+  private async askDepth(draft: Draft, step: number): Asked {
+    const arch = await this.questions.pick<PretrainAnswers['arch']>(step, {
+      placeholder: 'How deep shall the encoder be? Training starts from it at the same depth.',
+      choices: [
+        {
+          label: 'ResNet-10',
+          description: 'basic blocks; the fastest, for trying things out',
+          value: 'resnet10',
+        },
+        { label: 'ResNet-18', description: 'basic blocks; of the study', value: 'resnet18' },
+        { label: 'ResNet-34', description: 'basic blocks; of the study', value: 'resnet34' },
+        { label: 'ResNet-50', description: 'bottlenecks; of the study, the slowest', value: 'resnet50' },
+      ],
+      active: (value) => value === draft.arch,
+    });
+    return arch === undefined || wentBack(arch) ? arch : { arch };
+  }
+
+  private async askFolds(draft: Draft, step: number): Asked {
+    const answer = await this.questions.pick<'all' | 'one'>(step, {
+      placeholder: 'Whose heads are held out?',
+      choices: [
+        {
+          label: 'One fold',
+          description: 'an encoder for the same fold of a training: it has not seen that fold’s heads',
+          value: 'one',
+        },
+        {
+          label: 'Every fold in turn',
+          description: 'an encoder for each fold, and Dice over all heads',
+          value: 'all',
+        },
+      ],
+      active: (value) => (value === 'all') === (draft.fold === 0),
+    });
+    if (answer === undefined || wentBack(answer)) return answer;
+    const all = answer === 'all';
+    const text = await this.questions.input(step, {
+      prompt: all
+        ? 'How many folds? Each head is held out in one of them.'
+        : 'Which fold of how many is held out? Written k/K, as in 1/5.',
+      value: all ? String(draft.folds) : `${Math.max(1, draft.fold)}/${draft.folds}`,
+      fault: (given) => (all ? wholeNumberFault(given, 2, 'The number of folds') : foldFault(given)),
+    });
+    if (text === undefined) return undefined;
+    if (wentBack(text)) return this.askFolds(draft, step);
+    if (all) return { fold: 0, folds: Number(text) };
+    const [fold, folds] = text.split('/').map(Number);
+    return { fold, folds };
+  }
+
+  private async askGrid(draft: Draft, step: number): Asked {
+    const share = smallWidth(draft.arch) === '1/4' ? 'a quarter' : 'an eighth';
+    const grid = await this.questions.pick<PretrainAnswers['grid']>(step, {
+      placeholder: 'On which grid?',
+      choices: [
+        {
+          label: 'Small',
+          description: `for a laptop: 56 x 64 x 56 voxels of 3.5 mm, ${share} of the channels; minutes`,
+          value: 'small',
+        },
+        {
+          label: 'Standard',
+          description: 'each scan’s own grid, all channels; hours to days on a CPU',
+          value: 'standard',
+        },
+      ],
+      active: (value) => value === draft.grid,
+    });
+    return grid === undefined || wentBack(grid) ? grid : { grid };
+  }
+
+  private async askEpochs(draft: Draft, step: number): Asked {
+    const text = await this.questions.input(step, {
+      prompt: 'How many epochs? The last one counts: nothing is chosen by the held-out heads. Enter starts.',
+      value: String(draft.epochs),
+      fault: (given) => wholeNumberFault(given, 1, 'The number of epochs'),
+    });
+    return text === undefined || wentBack(text) ? text : { epochs: Number(text) };
+  }
+}
+
+function foldFault(text: string): string | undefined {
+  const match = /^(\d+)\/(\d+)$/.exec(text.trim());
+  const [fold, folds] = match ? [Number(match[1]), Number(match[2])] : [0, 0];
+  return folds >= 2 && fold >= 1 && fold <= folds
+    ? undefined
+    : 'Give k/K with 1 <= k <= K and K >= 2, as in 1/5.';
+}

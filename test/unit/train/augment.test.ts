@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { augment, type SampleShape } from '../../../src/core/train/augment';
+import { augment, augmentLabelled, type SampleShape } from '../../../src/core/train/augment';
 import { Random } from '../../../src/core/random';
 
 const shape: SampleShape = [5, 6, 7, 1];
@@ -74,6 +74,31 @@ describe('augment', () => {
       Random.seeded(3),
     );
     for (let i = 0; i < ramp.length; i++) expect(out[2 * i]).toBeCloseTo(-out[2 * i + 1], 4);
+  });
+
+  it('moves what voxels are together with what they show', () => {
+    // A block of one structure, as bright as it is: where both are moved alike, bright is where the structure is.
+    const size: SampleShape = [16, 18, 14, 1];
+    const codes = new Uint16Array(16 * 18 * 14);
+    for (let d = 3; d < 9; d++)
+      for (let h = 5; h < 13; h++) for (let w = 4; w < 10; w++) codes[(d * 18 + h) * 14 + w] = 1;
+    const data = Float32Array.from(codes);
+    const config = { ...still, rotation: 20, scale: 0.1, flip: true };
+    for (let seed = 0; seed < 10; seed++) {
+      const moved = augmentLabelled(data, codes, size, config, 0, Random.seeded(seed));
+      expect(moved.data).toEqual(augment(data, size, config, 0, Random.seeded(seed)));
+      let agree = 0;
+      let both = 0;
+      moved.data.forEach((value, at) => {
+        const bright = value > 0.5;
+        const there = moved.codes[at] === 1;
+        if (bright && there) both++;
+        if (bright || there) agree++;
+      });
+      expect(both / agree).toBeGreaterThan(0.9);
+    }
+    const same = augmentLabelled(data, codes, size, still, 0, Random.seeded(1));
+    expect([same.data, same.codes]).toEqual([data, codes]);
   });
 
   it('leaves the background exactly zero', () => {

@@ -28,7 +28,7 @@ const SETS = {
   real: {
     title: 'Real T1w heads at 2 mm (80 x 104 x 88 voxels)',
     goal: 0.7,
-    options: ['--epochs', '12', '--shape', '80x104x88'],
+    options: ['--epochs', '25', '--shape', '80x104x88'],
   },
 };
 

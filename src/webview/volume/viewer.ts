@@ -109,13 +109,14 @@ export class Viewer {
    * loaded are not read again.
    */
   async show(scene: Scene, notice: string | null): Promise<void> {
-    const showing = (this.showing = this.showScene(scene, notice));
-    try {
-      await showing;
-    } catch (error) {
-      if (this.showing === showing) throw error;
-      await this.showing;
-    }
+    let showing = (this.showing = this.showScene(scene, notice));
+    for (;;)
+      try {
+        return await showing;
+      } catch (error) {
+        if (this.showing === showing) throw error;
+        showing = this.showing;
+      }
   }
 
   private async showScene(scene: Scene, notice: string | null): Promise<void> {

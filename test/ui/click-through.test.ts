@@ -40,8 +40,11 @@ const page = () => installed.page;
 describe('a newcomer with the packaged extension', () => {
   it('finds in the palette what there is to do', async () => {
     await window_.findCommand('FCD: Show Log');
-    await page().locator('.quick-input-widget input.input').fill('>FCD:');
+    const input = page().locator('.quick-input-widget input.input');
+    // The list is longer than its view: each is asked for by name.
     for (const title of [
+      'Train FCD Model',
+      'Pre-train on Segmentation',
       'Predict Case',
       'Show Grad-CAM',
       'Import Pretrained Weights',
@@ -50,12 +53,13 @@ describe('a newcomer with the packaged extension', () => {
       'Open Report',
       'Select Engine',
       'Show Log',
-    ])
+    ]) {
+      await input.fill(`>FCD: ${title}`);
       await window_.choice(`FCD: ${title}`).first().waitFor({ timeout: 20_000 });
+    }
+    await input.fill('>FCD:');
+    await window_.choice('FCD: Predict Case').first().waitFor({ timeout: 20_000 });
     await picture(page(), 'palette');
-    // The list is longer than its view; from its first row up is its last.
-    await page().keyboard.press('ArrowUp');
-    await window_.choice('FCD: Train FCD Model').first().waitFor({ timeout: 20_000 });
     await page().keyboard.press('Escape');
     await page().locator('.quick-input-widget').waitFor({ state: 'hidden' });
   });

@@ -368,8 +368,8 @@ function cellsOfRow(row: Row): string[] {
     row.pretrainSeconds === 0
       ? 'none'
       : row.arm === 'none-compute'
-        ? `none; its ${Math.round(row.pretrainSeconds)} s as epochs`
-        : `${Math.round(row.pretrainSeconds)} s${row.pretrainDice === null ? '' : `, Dice ${row.pretrainDice.toFixed(2)}`}`;
+        ? `none; the ${Math.round(row.pretrainSeconds)} processor s as epochs`
+        : `${Math.round(row.pretrainSeconds)} processor s${row.pretrainDice === null ? '' : `, Dice ${row.pretrainDice.toFixed(2)}`}`;
   return [
     nameOf(row.arm),
     row.source === null ? row.target : `${row.source} → ${row.target}`,

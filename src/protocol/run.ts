@@ -109,7 +109,11 @@ export type ProcessRecord = v.InferOutput<typeof processSchema>;
  */
 export const STOP_FILE = 'stop';
 
-const at = { time: v.string() };
+const at = {
+  time: v.string(),
+  /** Of all threads of the process so far: what work cost, however busy or halted the machine was meanwhile. */
+  processorSeconds: v.optional(v.number()),
+};
 
 /** A line of events.jsonl. */
 export const eventSchema = v.variant('type', [

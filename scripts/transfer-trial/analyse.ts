@@ -3,6 +3,7 @@ import { mean } from '../../src/core/stats/describe';
 import { signFlipTest } from '../../src/core/stats/sign-flip';
 import { describeStrategy } from '../../src/protocol/catalogue';
 import type { CellRecord } from './cell-record';
+import { curvesFile } from './curves-figure';
 import {
   ARMS,
   CONDITIONS,
@@ -340,6 +341,13 @@ export function toMarkdown({ rows, comparisons, hypotheses, warnings }: Analysis
             differenceText(one.heat, (value) => signed(value, 2)),
             differenceText(one.heatZero, (value) => signed(value, 2)),
           ]),
+      ),
+    );
+    const pairs = comparisons.filter((one) => one.condition === condition && one.arm === 'single');
+    parts.push(
+      ...pairs.map(
+        ({ source, target }) =>
+          `![Learning curves, ${condition}, ${source} to ${target}](${curvesFile(condition, source, target)})`,
       ),
     );
   }

@@ -9,6 +9,7 @@ import { STANDARD, type Recipe } from '../../src/core/volume/recipe';
 import { parsePredictions } from '../../src/protocol/result-tables';
 import { resultsSchema, type Results } from '../../src/protocol/results';
 import { analyse, intoPage, toMarkdown } from './analyse';
+import { figuresOf } from './curves-figure';
 import { parseCell, readCell, type CellRecord } from './cell-record';
 import { runFcd, Stopped } from './fcd-process';
 import {
@@ -143,8 +144,14 @@ async function tables(out: string): Promise<void> {
         .filter((name) => name.endsWith('.json'))
         .sort()
     : [];
-  const analysis = analyse(await Promise.all(names.map((name) => readCell(join(folder, name)))));
+  const cells = await Promise.all(names.map((name) => readCell(join(folder, name))));
+  const analysis = analyse(cells);
   const markdown = toMarkdown(analysis);
+  for (const { file, svg } of figuresOf(cells))
+    for (const page of given.page === undefined ? [out] : [out, dirname(resolve(given.page))]) {
+      await mkdir(dirname(join(page, file)), { recursive: true });
+      await writeWhole(join(page, file), svg);
+    }
   await writeWhole(join(out, 'table.md'), markdown);
   await writeJson(join(out, 'analysis.json'), analysis);
   if (given.page !== undefined)

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { analyse, holm, intoPage, toMarkdown } from '../../../scripts/transfer-trial/analyse';
 import { parseCell, type CellRecord } from '../../../scripts/transfer-trial/cell-record';
+import { curvesByCompute, figuresOf } from '../../../scripts/transfer-trial/curves-figure';
 import {
   cellsOf,
   furtherEpochs,
@@ -146,6 +147,20 @@ describe('the analysis of a trial', () => {
     expect(intoPage(made, markdown)).toBe(made);
     expect(() => intoPage('no marks', markdown)).toThrow(/no place for the tables/);
     expect(toMarkdown(analyse([]))).toMatch(/No cell/);
+  });
+
+  it('draws learning curves by compute: a transferred network begins after its pre-training', () => {
+    const [none, multi] = ['none', 'multi'].map(
+      (arm) => curvesByCompute(trial('base').filter((one) => one.arm === arm))[0].points,
+    );
+    // 60 s of two folds of 14 epochs each; 30 s of pre-training.
+    expect(none.map(({ compute }) => compute)).toEqual([1, 2, 3].map((epoch) => (60 / 28) * epoch));
+    expect(multi[0].compute).toBeCloseTo(30 + 60 / 28);
+    expect(none[2]).toMatchObject({ low: 0.45, high: 0.68 });
+    expect(none[2].middle).toBeCloseTo((0.45 + 0.68) / 2);
+    const [{ file, svg }] = figuresOf(trial('base'));
+    expect(toMarkdown(analyse(trial('base')))).toContain(`](${file})`);
+    expect(svg.match(/<polyline/g)).toHaveLength(4);
   });
 
   it("corrects as Holm's method does", () => {

@@ -4,7 +4,12 @@ import { InputError } from '../../core/errors';
 import { sha256Of } from '../../core/files/sha256';
 import { factsOfFile } from '../../core/inspect/facts-of-file';
 import { layerTable, parseGrid } from '../../core/inspect/layer-table';
-import { learnableValues, networkOfFile, networkOrReason } from '../../core/inspect/network-of-file';
+import {
+  describeParts,
+  learnableValues,
+  networkOfFile,
+  networkOrReason,
+} from '../../core/inspect/network-of-file';
 import { statisticsOfTensors } from '../../core/inspect/statistics-of-tensors';
 import { describeSpec } from '../../core/model/spec';
 import { registeredBytes, registeredName } from '../../core/transfer/registry';
@@ -155,11 +160,11 @@ export async function layers({
 }: ComputeParams<'layers'>): Promise<ComputeResult<'layers'>> {
   const sides = parseGrid(grid);
   return withWeights(path, async (weights) => {
-    const { spec } = networkOfFile(weights, path, geometry);
-    const table = layerTable(spec, sides);
+    const network = networkOfFile(weights, path, geometry);
+    const table = layerTable(network, sides);
     return {
       ...table,
-      title: describeSpec(spec),
+      title: describeParts(network),
       input: { ...table.input, grid: [...sides] },
       layers: table.layers.map((layer) => ({ ...layer, grid: layer.grid && [...layer.grid] })),
     };

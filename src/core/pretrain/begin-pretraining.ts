@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { PretrainingResults } from '../../protocol/pretraining';
 import { STOP_FILE, type RunRecord } from '../../protocol/run';
-import type { HeadModality } from '../cohort/cohort';
+import type { Modality } from '../cohort/cohort';
 import type { EngineReport } from '../engine/engine';
 import { InputError } from '../errors';
 import { gitCommit } from '../experiment/begin-run';
@@ -27,7 +27,7 @@ export interface PretrainingAsked {
   readonly heads: readonly LabelledHead[];
   /** sha256 over images and label maps. */
   readonly data: string;
-  readonly modality: HeadModality;
+  readonly modality: Modality;
   readonly seed: number;
   readonly spec: NetworkSpec;
   readonly recipe: Recipe;

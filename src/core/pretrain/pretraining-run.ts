@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { join } from 'node:path';
 import type { RunRecord } from '../../protocol/run';
-import type { HeadModality } from '../cohort/cohort';
+import type { Modality } from '../cohort/cohort';
 import { engineMemory, enginePlan } from '../engine/choose';
 import { InputError, StoppedError, messageOf } from '../errors';
 import { lastCheckpoint, type LastCheckpoint } from '../experiment/last-checkpoint';
@@ -47,7 +47,7 @@ export interface PretrainingPlan {
   readonly recipe: Recipe;
   readonly config: PretrainingConfig;
   readonly tasks: readonly Task[];
-  readonly modality: HeadModality;
+  readonly modality: Modality;
 }
 
 /** @throws InputError where the run does not pre-train, or names the field that is wrong */
@@ -57,8 +57,6 @@ export function pretrainingPlan(record: RunRecord, where: string): PretrainingPl
     throw new InputError(
       `${where} is a run of training, not of pre-training: fcd train --resume goes on with it.`,
     );
-  if (modality === 'mixed')
-    throw new InputError(`${where}: pre-training takes T1w, FLAIR or T1w+FLAIR, not mixed.`);
   const { tasksPerStep, decoderChannels, tasks } = segmentation;
   return {
     spec: parseNetworkSpec(record.network, where),

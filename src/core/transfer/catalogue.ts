@@ -60,7 +60,8 @@ type Fits = Pick<NetworkSpec, 'arch' | 'geometry' | 'shortcut' | 'width' | 'axes
 
 /**
  * The catalogue's weights of a strategy for a network. A first convolution of one channel fits networks of several: it
- * is spread over them. Of several that fit, those of as many channels, then those of the wanted contrast come first.
+ * is spread over them. Of several that fit, those of as many channels come first, then those of the wanted contrast, then
+ * those of mixed ones.
  * @param modality what the network will see
  * @throws InputError that says what exists, where nothing fits; and where a file is missing or has other bytes
  */
@@ -100,7 +101,8 @@ function fits(one: CatalogueEntry, spec: Fits): boolean {
 }
 
 function preference(one: CatalogueEntry, spec: Fits, modality: string): number {
-  return (one.inChannels === spec.inChannels ? 2 : 0) + (one.modality === modality ? 1 : 0);
+  const contrast = one.modality === modality ? 2 : one.modality === 'mixed' ? 1 : 0;
+  return (one.inChannels === spec.inChannels ? 3 : 0) + contrast;
 }
 
 function nothingFits(strategy: string, spec: Fits, weights: Catalogue): string {

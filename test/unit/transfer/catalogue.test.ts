@@ -197,6 +197,10 @@ describe('--init by strategy', () => {
     const flair = { ...entry, modality: 'FLAIR', file: 'flair.safetensors' };
     const models = catalogueOf(entry, flair);
     expect((await start('multi:23', {}, 'FLAIR')).record).toMatchObject({ path: join(models, flair.file) });
+    // Weights that know both contrasts are nearer than those of the other one.
+    const mixed = { ...entry, modality: 'mixed', file: 'mixed.safetensors' };
+    const either = catalogueOf(entry, mixed);
+    expect((await start('multi:23', {}, 'FLAIR')).record).toMatchObject({ path: join(either, mixed.file) });
     catalogueOf(entry);
     const { sentences } = await start('multi:23', {}, 'FLAIR');
     expect(sentences.filter((one) => one.includes('across modalities'))).toEqual([

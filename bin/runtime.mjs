@@ -8,8 +8,8 @@ import { FAST_NODE_MAJOR, nodeInPackage, nodeMajor, nodePackageName } from './no
 const packageRoot = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 /**
- * The Node to run under and why: `FCD_NODE`, else this one when it is recent enough, else the runtime that npm
- * installed beside us for this platform, else this one with slower kernels.
+ * The Node to run under and why: `FCD_NODE`, else this one when it is recent enough, else the runtime that came with us
+ * for this platform (in a platform package, or installed by npm), else this one with slower kernels.
  * @returns {{ path: string, reason: string }}
  */
 export function bestNode() {
@@ -23,7 +23,10 @@ export function bestNode() {
     return { path: process.execPath, reason: `the Node that started fcd, ${process.version}` };
   const shipped = shippedNode();
   if (shipped)
-    return { path: shipped, reason: `shipped by npm; the Node that started fcd is ${process.version}` };
+    return {
+      path: shipped,
+      reason: `shipped with FCD Lens; the Node that started fcd is ${process.version}`,
+    };
   return {
     path: process.execPath,
     reason: `no newer runtime found; kernels run at 128 bits on ${process.version}`,
@@ -32,7 +35,8 @@ export function bestNode() {
 
 function shippedNode() {
   try {
-    const manifest = createRequire(join(packageRoot, 'package.json')).resolve(
+    // A platform package of the extension has it in dist/node_modules, npm beside us or above.
+    const manifest = createRequire(join(packageRoot, 'dist', 'cli', 'main.js')).resolve(
       `${nodePackageName()}/package.json`,
     );
     const path = nodeInPackage(dirname(manifest));

@@ -145,6 +145,8 @@ async function buildPrograms() {
       sourcemap: true,
       legalComments: 'none',
       logLevel: 'warning',
+      // Native code, which a platform package brings along; without it the engine webgpu says so.
+      external: ['webgpu'],
       // One copy of tfjs-core, whichever of its files asks for it.
       mainFields: ['module', 'main'],
       // CommonJS dependencies call require.

@@ -1,5 +1,6 @@
 // The engine's machine without tfjs around it, bundled into dist/bench/machine.js: single kernels, for tests and trials.
-export { closeEngine, openEngine, physicalCores } from '../../src/core/engine/choose';
+export { closeEngine, openEngine } from '../../src/core/engine/choose';
+export { physicalCores } from '../../src/core/engine/cores';
 export {
   convolve,
   convolveFilterGradient,

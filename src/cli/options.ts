@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { MODALITIES, type Modality } from '../core/cohort/cohort';
-import type { EngineName } from '../core/engine/engine';
+import { ENGINES, type EngineName } from '../core/engine/engine';
 import { InputError } from '../core/errors';
 import { GEOMETRIES, type GeometryName } from '../core/model/geometry';
 import {
@@ -109,9 +109,7 @@ export interface EngineFlags {
 
 export function addEngineOptions(command: Command): Command {
   return command
-    .addOption(
-      new Option('--engine <name>', 'what computes').choices(['auto', 'wasm', 'cpu']).default('auto'),
-    )
+    .addOption(new Option('--engine <name>', 'what computes').choices(['auto', ...ENGINES]).default('auto'))
     .option(
       '--module <name>',
       'kernels of the engine wasm by name (default: the fastest that computes rightly)',

@@ -1,4 +1,4 @@
-import { testModules } from '../../core/engine/choose';
+import { testModules } from '../../core/engine/wasm/open';
 import type { EngineOptions, EngineReport } from '../../core/engine/engine';
 import type { ComputeSettings, EngineReportMessage } from '../../protocol/compute';
 import type { Job } from '../job';

@@ -1,11 +1,33 @@
-/** The engines behind tfjs-core's one API. `cpu` is tfjs's own JavaScript backend: slow, used as a reference. */
-export type EngineName = 'wasm' | 'cpu';
+/**
+ * The engines behind tfjs-core's one API: `wasm` on every machine, `webgpu` on a GPU of any vendor, `tensorflow` where
+ * the user has installed it, and `cpu`, tfjs's own JavaScript backend: slow, used as a reference.
+ */
+export const ENGINES = ['wasm', 'webgpu', 'tensorflow', 'cpu'] as const;
+export type EngineName = (typeof ENGINES)[number];
+
+/** A GPU as its driver describes it, and what of it may be used. */
+export interface AdapterReport {
+  readonly vendor: string;
+  readonly architecture: string;
+  /** Name and driver, in the driver's words. */
+  readonly description: string;
+  /** The processor pretends to be a GPU (SwiftShader, lavapipe, WARP): right, and slower than the engine wasm. */
+  readonly software: boolean;
+  /** Optional abilities in use, e.g. `shader-f16`. */
+  readonly features: readonly string[];
+  /** Bytes, unless the name says otherwise. */
+  readonly limits: Readonly<Record<string, number>>;
+  /** Version of the package `webgpu`, which carries Dawn. */
+  readonly dawn: string;
+}
 
 /** What computes, and why: recorded in run.json, shown by `fcd doctor`. */
 export interface EngineReport {
   readonly name: EngineName;
-  /** Kernel module in use, e.g. `simd256`, `simd128-relaxed`, `simd128-strict`; undefined for `cpu`. */
+  /** Kernel module of the engine `wasm`: `simd256`, `simd128-relaxed` or `simd128-strict`. */
   readonly module?: string;
+  /** The GPU of the engine `webgpu`. */
+  readonly adapter?: AdapterReport;
   readonly threads: number;
   readonly node: string;
   readonly reason: string;

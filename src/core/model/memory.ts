@@ -1,4 +1,5 @@
-import { currentEngine, physicalCores } from '../engine/choose';
+import { currentEngine } from '../engine/choose';
+import { physicalCores } from '../engine/cores';
 import type { Shape5 } from '../engine/ops/kernels';
 import { geometryOfShapes, type ConvPass } from '../engine/wasm/conv-geometry';
 import { scratchBytes, type ScratchOptions } from '../engine/wasm/conv-scratch';

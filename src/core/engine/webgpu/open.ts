@@ -1,0 +1,42 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type { EngineOptions } from '../engine';
+import type { OpenedEngine } from '../opened-engine';
+import { GpuDevice } from './device';
+
+/** Opens a GPU through Dawn and makes it tfjs-core's backend. */
+export async function openWebgpu(options: EngineOptions): Promise<OpenedEngine> {
+  // Before a navigator is there: tfjs would register a backend of its own for what a browser offers.
+  await import('@tensorflow/tfjs-backend-webgpu');
+  const { BACKEND_NAME, GpuBackend } = await import('./backend');
+  const gpu = await GpuDevice.open();
+  const backend = withNavigator(gpu.instance, () => new GpuBackend(gpu, options.onFallback));
+  tf.registerBackend(BACKEND_NAME, () => backend);
+  await tf.setBackend(BACKEND_NAME);
+  const { report } = gpu;
+  return {
+    report: {
+      name: 'webgpu',
+      threads: 1,
+      node: process.version,
+      reason: `asked for: ${report.description}`,
+      adapter: report,
+      selfTest: [],
+    },
+    close: async () => {
+      tf.removeBackend(BACKEND_NAME);
+      gpu.close();
+    },
+  };
+}
+
+/** tfjs looks whether a browser offers WebGPU. Nothing else may take this process for one, so it sees it for a moment only. */
+function withNavigator<T>(gpu: GPU, work: () => T): T {
+  const former = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
+  Object.defineProperty(globalThis, 'navigator', { value: { gpu }, configurable: true });
+  try {
+    return work();
+  } finally {
+    if (former) Object.defineProperty(globalThis, 'navigator', former);
+    else Reflect.deleteProperty(globalThis, 'navigator');
+  }
+}

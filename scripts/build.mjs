@@ -29,6 +29,7 @@ const PROGRAMS = {
   'scripts/bench/our-peer.ts': 'dist/bench/our-peer.js',
   'scripts/transfer-trial/trial.ts': 'dist/trial/trial.js',
   'scripts/ship-weights/ship.ts': 'dist/trial/ship-weights.js',
+  'scripts/mask-figures.ts': 'dist/trial/mask-figures.js',
 };
 
 /**

@@ -13,7 +13,7 @@ import {
   type NetworkSpec,
   type Shortcut,
 } from '../core/model/spec';
-import { namedRecipe, type Recipe } from '../core/volume/recipe';
+import { namedRecipe, STANDARD, type Recipe } from '../core/volume/recipe';
 import type { Shape3, Triple } from '../core/volume/volume';
 
 /** The command line itself is wrong, whatever the files hold: exit code 2. */
@@ -71,6 +71,7 @@ export function addRecipeOptions(command: Command): Command {
       new Option('--mask <source>', 'brain mask for normalisation').choices([
         'auto',
         'given',
+        'intracranial',
         'otsu',
         'nonzero',
         'none',
@@ -95,7 +96,8 @@ export async function recipeGiven(flags: RecipeFlags, base?: Recipe): Promise<Re
     ...named,
     spacing: flags.spacing ?? named.spacing,
     shape: flags.shape ?? named.shape,
-    mask: flags.mask ?? named.mask,
+    // What is best today; the recipe that is stored names it.
+    mask: flags.mask === 'auto' ? STANDARD.mask : (flags.mask ?? named.mask),
   };
 }
 

@@ -228,7 +228,7 @@ export const predictionSchema = v.object({
   probability: v.number(),
   predicted: v.string(),
   /** Which brain mask the image was normalised with. */
-  brainSource: v.picklist(['given', 'otsu', 'nonzero', 'none']),
+  brainSource: v.picklist(['given', 'intracranial', 'otsu', 'nonzero', 'none']),
   /** What a reader must know (no recipe, another brain mask than in training, odd weights), a sentence each. */
   remarks: v.array(v.string()),
 });

@@ -1,7 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { InputError } from '../../core/errors';
-import { sha256Of } from '../../core/files/sha256';
 import { factsOfFile } from '../../core/inspect/facts-of-file';
 import { layerTable, parseGrid } from '../../core/inspect/layer-table';
 import {
@@ -20,6 +19,7 @@ import { withWeights } from '../../core/weights/read-weights';
 import { DTYPE_BYTES, elementCount, type TensorFormat } from '../../core/weights/tensors';
 import type { ComputeParams, ComputeResult } from '../../protocol/compute';
 import { MOST_DEAD_NAMED } from '../../protocol/inspection';
+import { HashedFiles } from '../hashed-files';
 import type { Job } from '../job';
 
 const FORMATS: Readonly<Record<TensorFormat, string>> = {
@@ -176,7 +176,7 @@ export async function identify(
   { path }: ComputeParams<'identify'>,
   job: Job,
 ): Promise<ComputeResult<'identify'>> {
-  const sha256 = await sha256Of(path, await hashMeter(path, job));
+  const sha256 = await hashOf(path, job);
   const entry = registeredBytes(sha256);
   if (entry) {
     const { id, trainedOn, from } = entry;
@@ -195,13 +195,15 @@ export async function identify(
   return { sha256, match: null, sentence };
 }
 
-/** A function to await after every piece of a file that is read for its hash. */
-export async function hashMeter(path: string, job: Job): Promise<(done: number) => Promise<void>> {
+const hashed = new HashedFiles();
+
+/** SHA-256 of a file; one that was asked for before is not read again. */
+export async function hashOf(path: string, job: Job): Promise<string> {
   const { size } = await stat(path);
-  return async (done) => {
+  return hashed.sha256(path, async (done) => {
     job.say('Hashing the file', done / Math.max(1, size));
     await job.breathe();
-  };
+  });
 }
 
 /** A function to await after every piece of work, with the number of values it looked at. */

@@ -4,9 +4,10 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
   describeStrategy,
-  parseCatalogue,
+  parseCatalogueContents,
   type Catalogue,
   type CatalogueEntry,
+  type CatalogueHead,
 } from '../../protocol/catalogue';
 import { InputError, messageOf } from '../errors';
 import { sha256Of } from '../files/sha256';
@@ -18,6 +19,8 @@ const FILE = 'catalogue.json';
 export interface CatalogueFolder {
   readonly folder: string;
   readonly weights: Catalogue;
+  /** Whole segmentation networks. */
+  readonly heads: readonly CatalogueHead[];
 }
 
 /**
@@ -33,7 +36,7 @@ export async function readCatalogue(
     throw new InputError(`The catalogue of weights cannot be read: ${messageOf(error)}.`);
   });
   try {
-    return { folder, weights: parseCatalogue(text, path) };
+    return { folder, ...parseCatalogueContents(text, path) };
   } catch (error) {
     throw new InputError(messageOf(error), { cause: error });
   }
@@ -69,7 +72,7 @@ export async function strategyWeights(
   strategy: string,
   spec: Fits,
   modality: string,
-  { folder, weights }: CatalogueFolder,
+  { folder, weights }: Pick<CatalogueFolder, 'folder' | 'weights'>,
 ): Promise<StrategyWeights> {
   const entry = weights
     .filter((one) => one.strategy === strategy && fits(one, spec))

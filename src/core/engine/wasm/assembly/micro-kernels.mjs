@@ -121,13 +121,13 @@ function panelGemm(rows, vectors) {
   return `
 /**
  * result[row][lane] = sum over k of a[row][k] * panel[k][lane], for \`tiles\` tiles of ${rows} rows that follow each other
- * in a and in the result; their rows are \`aPitch\` and \`resultPitch\` bytes apart.
+ * in a and in the result; their rows are \`aPitch\` and \`resultPitch\` bytes apart. With \`accumulate\` the sums are added.
  */
-export function panelGemm(tiles: i32, a: usize, aPitch: usize, k: i32, panel: usize, result: usize, resultPitch: usize): void {
+export function panelGemm(tiles: i32, a: usize, aPitch: usize, k: i32, panel: usize, result: usize, resultPitch: usize, accumulate: bool): void {
   const panelEnd = panel + <usize>k * ${vectors * 16};
   for (let t = 0; t < tiles; t++) {
     let b = panel;
-    let first = true;
+    let first = !accumulate;
 ${each(rows, (i) => `    let a${i} = ${i === 0 ? 'a' : `a${i - 1} + aPitch`};`)}
 ${results}
     do {

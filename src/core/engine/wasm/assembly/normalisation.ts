@@ -285,7 +285,7 @@ export function affine(thread: i32, threads: i32, at: usize): void {
 /** Rows that follow each other from p on, and as many `apart` from them. */
 function affinePairs(pairs: i32, apart: usize, p: usize, pitch: usize, means: usize, factors: usize, offsets: usize, yToX: usize, floor: v128): void {
   for (let i = 0; i < pairs; i++) {
-    for (const end = p + pitch, back = 0 - p; p != end; p += 32) {
+    for (const end = p + pitch, back = <usize>0 - p; p != end; p += 32) {
       const q = p + apart;
       const c = p + back;
       const m0 = v128.load(means + c), m1 = v128.load(means + c, 16);
@@ -305,7 +305,7 @@ function affinePairs(pairs: i32, apart: usize, p: usize, pitch: usize, means: us
 
 function affineAddedPairs(pairs: i32, apart: usize, p: usize, pitch: usize, means: usize, factors: usize, offsets: usize, yToX: usize, residualToX: usize, floor: v128): void {
   for (let i = 0; i < pairs; i++) {
-    for (const end = p + pitch, back = 0 - p; p != end; p += 32) {
+    for (const end = p + pitch, back = <usize>0 - p; p != end; p += 32) {
       const q = p + apart;
       const c = p + back;
       const m0 = v128.load(means + c), m1 = v128.load(means + c, 16);
@@ -397,7 +397,7 @@ export function affineGradient(thread: i32, threads: i32, at: usize): void {
 /** Rows that follow each other from p on, and as many `apart` from them. */
 function affineGradientPairs(pairs: i32, apart: usize, p: usize, pitch: usize, means: usize, factors: usize, slopes: usize, offsets: usize, dyToX: usize, dxToX: usize): void {
   for (let i = 0; i < pairs; i++) {
-    for (const end = p + pitch, back = 0 - p; p != end; p += 32) {
+    for (const end = p + pitch, back = <usize>0 - p; p != end; p += 32) {
       const q = p + apart;
       const c = p + back;
       const m0 = v128.load(means + c), m1 = v128.load(means + c, 16);
@@ -420,7 +420,7 @@ function affineGradientPairs(pairs: i32, apart: usize, p: usize, pitch: usize, m
 function affineGradientMaskedPairs(pairs: i32, apart: usize, p: usize, pitch: usize, means: usize, factors: usize, slopes: usize, offsets: usize, shifts: usize, dyToX: usize, dxToX: usize): void {
   const zero = f32x4.splat(0);
   for (let i = 0; i < pairs; i++) {
-    for (const end = p + pitch, back = 0 - p; p != end; p += 32) {
+    for (const end = p + pitch, back = <usize>0 - p; p != end; p += 32) {
       const q = p + apart;
       const c = p + back;
       const m0 = v128.load(means + c), m1 = v128.load(means + c, 16);

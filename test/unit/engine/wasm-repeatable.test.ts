@@ -113,7 +113,8 @@ for (const module of MODULES) {
 
     it('does not change a bit where the number of threads decides how tiles are cut', async () => {
       const first = await compute(compiled!, 2, 'tiles-4', deep);
-      for (const threads of [1, 3, 12]) expect(await compute(compiled!, threads, 'tiles-4', deep)).toBe(first);
+      for (const threads of [1, 3, 12])
+        expect(await compute(compiled!, threads, 'tiles-4', deep)).toBe(first);
     });
   });
 }

@@ -12,7 +12,7 @@ const ROWS = 6;
 /** Blocks of rows that are whole tiles and whole groups of 8 channels. */
 const ROW_BLOCK = 24;
 /** Bytes of products that a thread has in hand where every thread works on its own tiles. */
-const OWN_BYTES = 3 << 20;
+const OWN_BYTES = 3 << 19;
 const LEAST_OWN_TILES = 12;
 /** A transformed filter larger than this is read by all threads together, for as many tiles as these bytes hold. */
 const LARGE_FILTER_BYTES = 16 << 20;

@@ -13,6 +13,7 @@ export async function openWebgpu(options: EngineOptions): Promise<OpenedEngine> 
   tf.registerBackend(BACKEND_NAME, () => backend);
   await tf.setBackend(BACKEND_NAME);
   const { report } = gpu;
+  const { pool } = backend;
   return {
     report: {
       name: 'webgpu',
@@ -22,6 +23,14 @@ export async function openWebgpu(options: EngineOptions): Promise<OpenedEngine> 
       adapter: report,
       selfTest: [],
     },
+    memory: () => ({
+      inUse: pool.numBytesUsed,
+      reserved: pool.numBytesAllocated,
+      peak: pool.peakBytesUsed,
+      // How much memory a GPU has, WebGPU does not say.
+      atMost: Infinity,
+    }),
+    resetPeak: () => pool.resetPeak(),
     close: async () => {
       tf.removeBackend(BACKEND_NAME);
       gpu.close();

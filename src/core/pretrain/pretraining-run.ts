@@ -2,8 +2,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { join } from 'node:path';
 import type { RunRecord } from '../../protocol/run';
 import type { HeadModality } from '../cohort/cohort';
-import { engineMemory, enginePlan } from '../engine/choose';
+import { currentEngine, engineMemory, enginePlan } from '../engine/choose';
 import { InputError, StoppedError, messageOf } from '../errors';
+import { noteEngine } from '../experiment/engine-of-run';
 import { lastCheckpoint, type LastCheckpoint } from '../experiment/last-checkpoint';
 import type { RunDirectory } from '../experiment/run-directory';
 import { RunProcess } from '../experiment/run-process';
@@ -176,6 +177,8 @@ class Pretraining {
     const perEpoch = segmentationSteps(train.length, plan.config);
     if (last) {
       loadInto(network, last.file);
+      const other = await noteEngine(directory, currentEngine());
+      if (other) this.warn(other);
       directory.append({ type: 'resumed', epoch: last.state.epoch, step: last.state.step });
     } else {
       network.setPriors(this.priors(train));

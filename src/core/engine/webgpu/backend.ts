@@ -26,13 +26,17 @@ export class GpuBackend extends WebGPUBackend {
   private readonly fallbacks = new Set<string>();
   private readonly pipelines = new Map<string, GPUComputePipeline>();
 
-  /** @param onFallback hears once by name of kernels of ours that are composed of tfjs's */
+  /**
+   * @param onFallback hears once by name of kernels of ours that are composed of tfjs's
+   * @param memory bytes that may be taken
+   */
   constructor(
     readonly gpu: GpuDevice,
     private readonly onFallback?: (kernel: string) => void,
+    memory?: number,
   ) {
     super(gpu.device, gpu.adapterInfo);
-    this.pool = new BufferPool(gpu.device, () => this.flush());
+    this.pool = new BufferPool(gpu.device, () => this.flush(), memory);
     // tfjs's own keeps every buffer of every size for ever. It asks for these methods and numbers alone.
     this.bufferManager = this.pool as unknown as WebGPUBackend['bufferManager'];
   }

@@ -30,10 +30,12 @@ export class BufferPool {
 
   /**
    * @param submit sends what is recorded, so that buffers it uses may be destroyed
+   * @param most bytes that may be held
    */
   constructor(
     private readonly device: GPUDevice,
     private readonly submit: () => void,
+    private readonly most = Infinity,
   ) {}
 
   /** Bytes given away. */
@@ -114,8 +116,12 @@ export class BufferPool {
   }
 
   private fresh(size: number, usage: GPUBufferUsageFlags, mappedAtCreation: boolean): GPUBuffer {
-    const bound = Math.max(SMALL, SPARE * Math.max(this.peak, this.inUse + size));
+    const bound = Math.min(this.most, Math.max(SMALL, SPARE * Math.max(this.peak, this.inUse + size)));
     if (this.held + size > bound) this.shrink(bound - size);
+    if (this.held + size > this.most)
+      throw new InputError(
+        `The GPU memory that may be used is full: ${gigabytes(this.held)} of ${gigabytes(this.most)} GB are taken, and ${gigabytes(size)} GB more are needed. Use a smaller --micro-batch, --checkpoint-activations or a smaller grid (--shape, --spacing), or --engine wasm.`,
+      );
     this.held += size;
     return this.device.createBuffer({ size, usage, mappedAtCreation });
   }

@@ -2,9 +2,23 @@ import * as tf from '@tensorflow/tfjs-core';
 import { BACKEND_NAME, type GpuBackend } from '../backend';
 import { convolutionKernels } from './convolution';
 import type { Implementation, Inputs } from './implementation';
+import { inPlaceKernels } from './in-place';
+import { lossKernels } from './losses';
+import { normalisationKernels } from './normalisation';
+import { poolingKernels } from './pooling';
+import { resampleKernels } from './resample';
+import { runningNormKernels } from './running-norm';
+import { shortcutKernels } from './shortcut';
 
 const IMPLEMENTATIONS: Readonly<Record<string, Implementation>> = {
   ...convolutionKernels,
+  ...normalisationKernels,
+  ...runningNormKernels,
+  ...poolingKernels,
+  ...shortcutKernels,
+  ...resampleKernels,
+  ...lossKernels,
+  ...inPlaceKernels,
 };
 
 let registered = false;

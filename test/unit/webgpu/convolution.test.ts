@@ -140,7 +140,7 @@ onSoftwareGpu('convolutions on the GPU', () => {
     const random = Random.seeded(11);
     // One tile for all: software takes a second to compile a kernel.
     everywhere({ tile: TILES.small, parts: 1 });
-    for (let trial = 0; trial < 12; trial++) {
+    for (let trial = 0; trial < 8; trial++) {
       const g = randomGeometry(random);
       expectBelow(await errors(g, trial), 3e-6, g);
     }

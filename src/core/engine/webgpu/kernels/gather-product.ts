@@ -54,33 +54,6 @@ export function gatherProduct(
   });
 }
 
-/** Matrix products of [rows, channels] and [channels, columns], `count` of them one behind the other in each buffer. */
-export function matrixProducts(
-  backend: GpuBackend,
-  { rows, channels, columns, count }: { rows: number; channels: number; columns: number; count: number },
-  left: Data,
-  right: Data,
-  result: Data,
-): void {
-  const whole = { start: 0, origin: 0, taps: 1, firstTap: 0, tapIncrement: 0, tapStep: 0 };
-  const axes = [1, 1, rows].map((n) => ({ ...whole, count: n }));
-  const conv: GatherProduct = {
-    gather: { step: [1, 1, 1], scale: [1, 1, 1], classes: [axes] },
-    samples: 1,
-    size: [1, 1, rows],
-    channels,
-    resultSize: [1, 1, rows],
-    columns,
-    kernel: [1, 1, 1],
-  };
-  const problem: GemmProblem = { kind: 'gather', rows, columns, depth: channels, count };
-  const { tile } = kernelSettings(backend).choices.get(problemKey(problem)) ?? chooseGemm(problem);
-  const program = programOf(backend, conv, tile);
-  const apart = [rows * channels, channels * columns, rows * columns];
-  const { groups, sizes } = sizesOf(conv, tile, program.variant.byTap, 1, 0, { count, apart });
-  backend.dispatch(program, [left, right, result], laidOut(groups), sizes);
-}
-
 function programOf(
   backend: GpuBackend,
   { gather, channels, columns }: GatherProduct,

@@ -9,8 +9,6 @@ export interface KernelSettings {
   precision: Precision;
   /** What a tuner found to be fastest, by the problem's key: overrides the built-in choice. */
   readonly choices: Map<string, GemmChoice>;
-  /** Whether 3 x 3 x 3 convolutions may be done by tiles with fewer products where that should be faster. */
-  winograd: boolean;
 }
 
 const settings = new WeakMap<GpuBackend, KernelSettings>();
@@ -18,6 +16,6 @@ const settings = new WeakMap<GpuBackend, KernelSettings>();
 /** The settings of a backend's kernels; may be changed between operations. */
 export function kernelSettings(backend: GpuBackend): KernelSettings {
   let known = settings.get(backend);
-  if (!known) settings.set(backend, (known = { precision: 'f32', choices: new Map(), winograd: true }));
+  if (!known) settings.set(backend, (known = { precision: 'f32', choices: new Map() }));
   return known;
 }

@@ -23,6 +23,7 @@ const MODULES = {
 /** Programs, built where their source exists. */
 const PROGRAMS = {
   'src/core/engine/wasm/worker.ts': 'dist/engine/worker.js',
+  'src/core/engine/webgpu/probe.ts': 'dist/engine/gpu-probe.js',
   'src/cli/main.ts': 'dist/cli/main.js',
   'src/compute/main.ts': 'dist/compute/main.js',
   'scripts/bench/machine.ts': 'dist/bench/machine.js',

@@ -7,6 +7,8 @@ export const RUN_SCHEMA = 1;
 export const engineSchema = v.object({
   name: v.string(),
   module: v.optional(v.string()),
+  /** The GPU of the engine webgpu, in its driver's words. */
+  adapter: v.optional(v.string()),
   threads: v.number(),
   node: v.string(),
   /** Algorithm of every convolution by shape and pass: a run that goes on replays it. */

@@ -66,6 +66,11 @@ export class RunDirectory {
     await writeJson(this.recordPath, record);
   }
 
+  /** What computes from now on. */
+  async keepEngine(engine: RunRecord['engine']): Promise<void> {
+    await writeJson(this.recordPath, { ...(await this.record()), engine });
+  }
+
   /** Keeps the engine's plan in run.json as it grows, so that a run that goes on computes as it began. */
   async keepPlan(plan: RunRecord['engine']['plan']): Promise<void> {
     const record = await this.record();

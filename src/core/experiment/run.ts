@@ -8,7 +8,7 @@ import { explainVolume } from '../explain/explain-volume';
 import type { CamMethod } from '../explain/gradcam';
 import { scoreMap, type LocalisationScores } from '../explain/heat-score';
 import type { Alignment } from '../explain/place-map';
-import { engineMemory, enginePlan } from '../engine/choose';
+import { currentEngine, engineMemory, enginePlan } from '../engine/choose';
 import { InputError, StoppedError, messageOf } from '../errors';
 import { loadInto, saveNetwork } from '../model/checkpoint';
 import { Network } from '../model/network';
@@ -27,6 +27,7 @@ import { parseRecipe, type Recipe } from '../volume/recipe';
 import type { Volume } from '../volume/volume';
 import { readWeights } from '../weights/read-weights';
 import type { CaseStore, StoredCase } from './case-store';
+import { noteEngine } from './engine-of-run';
 import { loadInit, seenAfter } from './init-weights';
 import { lastCheckpoint, type LastCheckpoint } from './last-checkpoint';
 import type { RunDirectory } from './run-directory';
@@ -242,6 +243,8 @@ class Run {
     const perEpoch = stepsPerEpoch(data.train, training.batchSize);
     if (last) {
       loadInto(network, last.file);
+      const other = await noteEngine(directory, currentEngine());
+      if (other) this.warn(other);
       directory.append({ type: 'resumed', epoch: last.state.epoch, step: last.state.step });
     } else {
       await loadInit(network, record.init);
@@ -298,7 +301,7 @@ class Run {
       brainMasks: await store.brainSources(record.fold.train),
     };
     if (kind === 'last') {
-      await saveNetwork(directory.checkpoint(kind), network, meta, optimiser?.toBorder(), at);
+      await saveNetwork(directory.checkpoint(kind), network, meta, await optimiser?.readBorder(), at);
       this.reached = at;
     } else await saveNetwork(directory.checkpoint(kind), network, meta);
     directory.append({ type: 'checkpoint', kind, epoch: at.epoch });
@@ -350,7 +353,7 @@ class Run {
   private async predict(id: string): Promise<PredictionRow> {
     const { fold, seed } = this.record;
     const sample = await this.store.sample(id);
-    const [logits] = predictSamples(this.network, [sample], 1);
+    const [logits] = await predictSamples(this.network, [sample], 1);
     return {
       participantId: id,
       source: sample.source,
@@ -370,10 +373,10 @@ class Run {
     const image = shownImage(one, plan.modality);
     // Heat-Scores ask where the evidence for fcd lies, whatever was predicted.
     const channels = await store.channels(id);
-    const { raw, layerMap, heat } = explainVolume(network, channels, grid, { ...map, classIndex: 1 });
+    const { raw, layerMap, heat } = await explainVolume(network, channels, grid, { ...map, classIndex: 1 });
     const names = { heat: `the class map of ${id}`, roi: one.roi?.path, brain: one.brain };
     const scores = scoreMap({ heat, roi, brain, names });
-    const random = explainVolume(untrained, channels, grid, { ...map, classIndex: 1 });
+    const random = await explainVolume(untrained, channels, grid, { ...map, classIndex: 1 });
     const [chance] = scoreMap({ heat: random.heat, roi, brain, names }).heatScores;
     const camRecord: CamRecord = {
       schemaVersion: 1,

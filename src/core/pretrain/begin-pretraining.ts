@@ -6,6 +6,7 @@ import { STOP_FILE, type RunRecord } from '../../protocol/run';
 import type { Modality } from '../cohort/cohort';
 import type { EngineReport } from '../engine/engine';
 import { InputError } from '../errors';
+import { engineRecord } from '../experiment/engine-of-run';
 import { gitCommit } from '../experiment/begin-run';
 import { RunDirectory } from '../experiment/run-directory';
 import { writeJson } from '../files/whole';
@@ -66,7 +67,7 @@ export function pretrainingRecordOf(asked: PretrainingAsked, holding: Holding): 
     recipe: { ...asked.recipe },
     init: { kind: 'none' },
     training: { ...config.training },
-    engine: { name: engine.name, module: engine.module, threads: engine.threads, node: engine.node },
+    engine: engineRecord(engine),
     segmentation: {
       tasksFile: file.path,
       tasks: asked.tasks.map(({ name, labels }) => ({ name, labels: [...labels] })),

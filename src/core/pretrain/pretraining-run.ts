@@ -2,8 +2,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { join } from 'node:path';
 import type { RunRecord } from '../../protocol/run';
 import type { Modality } from '../cohort/cohort';
-import { engineMemory, enginePlan } from '../engine/choose';
+import { currentEngine, engineMemory, enginePlan } from '../engine/choose';
 import { InputError, StoppedError, messageOf } from '../errors';
+import { noteEngine } from '../experiment/engine-of-run';
 import { lastCheckpoint, type LastCheckpoint } from '../experiment/last-checkpoint';
 import type { RunDirectory } from '../experiment/run-directory';
 import { RunProcess } from '../experiment/run-process';
@@ -12,6 +13,7 @@ import { parseNetworkSpec, type NetworkSpec } from '../model/spec';
 import { FIT_START, fitIsOver, type FitState } from '../train/fit-state';
 import { requireStepFits } from '../train/memory-need';
 import type { Optimiser } from '../train/optimiser';
+import { awaited } from '../model/steps';
 import { stack } from '../train/sample';
 import type { PretrainingRecord } from '../transfer/pretraining-record';
 import { parseRecipe, type Recipe } from '../volume/recipe';
@@ -173,6 +175,8 @@ class Pretraining {
     const perEpoch = segmentationSteps(train.length, plan.config);
     if (last) {
       loadInto(network, last.file);
+      const other = await noteEngine(directory, currentEngine());
+      if (other) this.warn(other);
       directory.append({ type: 'resumed', epoch: last.state.epoch, step: last.state.step });
     } else {
       network.setPriors(this.priors(train));
@@ -258,8 +262,12 @@ class Pretraining {
     for (const id of test) {
       const { data, shape, codes, source } = await store.get(id);
       const x = stack([data], shape);
-      const logits = network.predict(x);
-      x.dispose();
+      let logits: Float32Array;
+      try {
+        logits = await awaited(network.predictSteps(x));
+      } finally {
+        x.dispose();
+      }
       const dice = diceOfHead(logits, codes, store.codes.members, this.taskNames.length);
       heads.push({ participantId: id, source, dice });
       this.report('predicting', heads.length, test.length, `${id} (${heads.length} of ${test.length})`);

@@ -20,11 +20,12 @@ import {
 } from '../../src/core/engine/wasm/convolution';
 import { convSizes } from '../../src/core/engine/wasm/reference';
 import { convFlops, geometryOf } from '../../src/core/engine/wasm/self-test';
-import { gradCam } from '../../src/core/explain/gradcam';
+import { gradCamSteps } from '../../src/core/explain/gradcam';
 import { forwardFlops, valueShapes } from '../../src/core/model/flops';
 import { Network } from '../../src/core/model/network';
 import { buildProgram } from '../../src/core/model/program';
 import { networkSpec, type NetworkSpec } from '../../src/core/model/spec';
+import { awaited } from '../../src/core/model/steps';
 import { Random } from '../../src/core/random';
 import { DEFAULT_TRAINING, type TrainingConfig } from '../../src/core/train/config';
 import { trainStep } from '../../src/core/train/fit';
@@ -107,18 +108,19 @@ class Whole {
     this.flops = request.kind === 'step' || request.kind === 'threads' ? forward.step : forward.forward;
   }
 
-  step(): void {
+  async step(): Promise<void> {
     const { network, optimiser, samples, config } = this;
     const rate = config.optimiser.learningRate;
-    trainStep(network, optimiser, samples, 0, config, [1, 1], rate, () => Random.seeded(1));
+    await trainStep(network, optimiser, samples, 0, config, [1, 1], rate, () => Random.seeded(1));
   }
 
-  inference(): void {
-    this.network.predict(this.x);
+  async inference(): Promise<void> {
+    await awaited(this.network.predictSteps(this.x));
   }
 
-  gradcam(): void {
-    gradCam(this.network, this.x, { layer: 'layer4', method: 'gradcam', classIndex: 1 });
+  async gradcam(): Promise<void> {
+    const request = { layer: 'layer4', method: 'gradcam', classIndex: 1 } as const;
+    await awaited(gradCamSteps(this.network, this.x, request));
   }
 }
 
@@ -151,11 +153,14 @@ async function answer(request: Request): Promise<object> {
       return { peak: peakResident(), engine: engineMemory() };
     case 'step':
     case 'inference':
-    case 'gradcam':
-      return { ms: timed(() => opened()[request.do]()) };
+    case 'gradcam': {
+      const start = performance.now();
+      await opened()[request.do]();
+      return { ms: performance.now() - start };
+    }
     case 'profile': {
       const start = performance.now();
-      const { profile } = profiled(() => opened()[request.kind]());
+      const { profile } = await profiled(() => opened()[request.kind]());
       const total = performance.now() - start;
       return { total, operations: profile?.operations, kernels: profile?.kernels };
     }

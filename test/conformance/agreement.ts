@@ -32,7 +32,7 @@ export function referenceOf(given: Case): Reference {
 export async function expectAgreement(given: Case, reference: Reference, engine: string): Promise<void> {
   const batch = await volumesOf(given);
   const before = tf.memory().numTensors;
-  const deviations = reference.deviations(engineResults(given, batch, reference.scales));
+  const deviations = reference.deviations(await engineResults(given, batch, reference.scales));
   expect(tf.memory().numTensors, 'tensors left behind').toBe(before);
   if (process.env.FCD_CONFORMANCE_TABLE) console.info(table(given, engine, deviations));
   const apart = deviations

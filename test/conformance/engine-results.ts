@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { explainVolume } from '../../src/core/explain/explain-volume';
 import { networkInput } from '../../src/core/model/input';
 import { Network } from '../../src/core/model/network';
+import { awaited } from '../../src/core/model/steps';
 import { crossEntropy } from '../../src/core/train/loss';
 import { Optimiser } from '../../src/core/train/optimiser';
 import type { Volume } from '../../src/core/volume/volume';
@@ -17,20 +18,20 @@ const CLASS_WEIGHTS = [0.6, 1.7];
  * What the engine that is open makes of a case, under the names that torch_peer.py uses. `scales` are the powers of two,
  * by parameter, that the optimiser's moments are made with.
  */
-export function engineResults(
+export async function engineResults(
   given: Case,
   batch: readonly (readonly Volume[])[],
   scales: ReadonlyMap<string, number>,
-): Results {
+): Promise<Results> {
   const results: Results = new Map();
   const network = new Network(specOf(given), 0);
   for (const { name, shape } of network.weights.expected())
     network.weights.setFromBorder(name, parameter(given, name, shape));
   const x = inputOf(batch, network);
   try {
-    evaluate(given, network, x, batch[0], results);
-    if (given.thorough) evaluationGradients(network, x, results);
-    if (given.optimiser) train(given, network, x, scales, results);
+    await evaluate(given, network, x, batch[0], results);
+    if (given.thorough) await evaluationGradients(network, x, results);
+    if (given.optimiser) await train(given, network, x, scales, results);
   } finally {
     x.dispose();
     network.dispose();
@@ -42,50 +43,50 @@ function inputOf(batch: readonly (readonly Volume[])[], network: Network): tf.Te
   return tf.tidy(() => tf.concat(batch.map((channels) => networkInput(channels, network.spec))));
 }
 
-function evaluate(
+async function evaluate(
   given: Case,
   network: Network,
   x: tf.Tensor5D,
   first: readonly Volume[],
   results: Results,
-): void {
-  results.set('evaluation/logits', network.predict(x));
+): Promise<void> {
+  results.set('evaluation/logits', await awaited(network.predictSteps(x)));
   for (const [layer, method, classIndex] of given.maps) {
     const request = { layer, method, classIndex, align: 'half-pixel' as const };
-    const { raw, heat } = explainVolume(network, first, first[0], request);
+    const { raw, heat } = await explainVolume(network, first, first[0], request);
     results.set(`map/${layer} ${method} ${classIndex}`, raw.data);
     results.set(`placed/${layer} ${method} ${classIndex}`, heat.data);
   }
 }
 
-function evaluationGradients(network: Network, x: tf.Tensor5D, results: Results): void {
-  const { gradients, dx } = stepGradients(network, x, 'running');
+async function evaluationGradients(network: Network, x: tf.Tensor5D, results: Results): Promise<void> {
+  const { gradients, dx } = await stepGradients(network, x, 'running');
   results.set('input/evaluation gradient', dx);
   for (const [name, gradient] of gradients) {
-    results.set(`evaluation-gradient/${name}`, network.weights.borderValues(name, gradient));
+    results.set(`evaluation-gradient/${name}`, await awaited(network.weights.borderReads(name, gradient)));
     gradient.dispose();
   }
 }
 
-function train(
+async function train(
   given: Case,
   network: Network,
   x: tf.Tensor5D,
   scales: ReadonlyMap<string, number>,
   results: Results,
-): void {
+): Promise<void> {
   const { weights } = network;
-  const { gradients, dx, logits, loss } = stepGradients(network, x, 'batch');
+  const { gradients, dx, logits, loss } = await stepGradients(network, x, 'batch');
   results.set('training/logits', logits);
   results.set('training/loss', Float32Array.of(loss));
   results.set('input/gradient', dx);
   for (const [name, gradient] of gradients)
-    results.set(`gradient/${name}`, weights.borderValues(name, gradient));
+    results.set(`gradient/${name}`, await awaited(weights.borderReads(name, gradient)));
 
   const optimiser = optimiserOf(given, network, scales);
   try {
     optimiser.step(gradients, given.optimiser?.learningRate ?? 0);
-    for (const [name, { shape, data }] of weights.toBorder()) {
+    for (const [name, { shape, data }] of await weights.readBorder()) {
       if (!weights.names.includes(name)) {
         results.set(`running/${name}`, data);
         continue;
@@ -97,7 +98,7 @@ function train(
       );
     }
     if (given.thorough)
-      for (const [name, { data }] of optimiser.toBorder()) {
+      for (const [name, { data }] of await optimiser.readBorder()) {
         const [, moment, tensor] = /^optimizer\.(\w+)\.(.*)$/.exec(name) ?? [];
         results.set(`moment/${moment} ${tensor}`, data);
       }
@@ -115,9 +116,13 @@ interface StepGradients {
 }
 
 /** Gradients of the class-weighted cross-entropy; in training mode, the running statistics move as well. */
-function stepGradients(network: Network, x: tf.Tensor5D, statistics: 'batch' | 'running'): StepGradients {
+async function stepGradients(
+  network: Network,
+  x: tf.Tensor5D,
+  statistics: 'batch' | 'running',
+): Promise<StepGradients> {
   const pass = network.run(x, { statistics, keepFrom: 0 });
-  const logits = pass.logits.dataSync<'float32'>().slice();
+  const logits = (await pass.logits.data<'float32'>()).slice();
   const labels = Array.from({ length: x.shape[0] }, (_, n) => n % 2);
   const { loss, gradient } = crossEntropy(logits, labels, CLASS_WEIGHTS);
   network.updateRunning(pass.batchStatistics());
@@ -125,7 +130,7 @@ function stepGradients(network: Network, x: tf.Tensor5D, statistics: 'batch' | '
   const { parameters, value } = pass.backward(dlogits, { parameters: true, to: 0 });
   dlogits.dispose();
   if (!value) throw new Error('No gradient reached the input.');
-  const dx = value.dataSync<'float32'>().slice();
+  const dx = (await value.data<'float32'>()).slice();
   value.dispose();
   return { gradients: parameters, dx, logits, loss };
 }

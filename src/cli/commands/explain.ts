@@ -6,7 +6,7 @@ import { ALIGNMENTS, type Alignment } from '../../core/explain/place-map';
 import { explainScan } from '../../core/inference/explain-scan';
 import { CLASS_NAMES } from '../../core/inference/predict-scan';
 import type { LoadedNetwork } from '../../core/model/checkpoint';
-import { atOnce } from '../../core/model/steps';
+import { awaited } from '../../core/model/steps';
 import { withEngine } from '../engine';
 import { addInputOptions, openModel, prepareInput, recipeFor, type InputFlags } from '../input';
 import {
@@ -77,7 +77,7 @@ async function explain(
   const recipe = await recipeFor(flags, model.meta);
   const scan = await prepareInput(flags.input, recipe, flags, model.meta);
   const { layer, method, align } = flags;
-  const explained = atOnce(
+  const explained = await awaited(
     explainScan(model, { scan, recipe, name: flags.input }, { layer, method, align, classIndex }),
   );
   const { cam, logit, min, max } = explained;

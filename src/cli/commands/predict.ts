@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { predictScan } from '../../core/inference/predict-scan';
-import { atOnce } from '../../core/model/steps';
+import { awaited } from '../../core/model/steps';
 import { withEngine } from '../engine';
 import { addInputOptions, openModel, prepareInput, recipeFor, type InputFlags } from '../input';
 import {
@@ -42,7 +42,7 @@ async function run(flags: PredictFlags): Promise<void> {
       const predicted = [];
       for (const input of flags.input) {
         const { channels } = await prepareInput(input, recipe, flags, meta);
-        predicted.push({ input, ...atOnce(predictScan(network, channels)) });
+        predicted.push({ input, ...(await awaited(predictScan(network, channels))) });
       }
       return predicted;
     } finally {

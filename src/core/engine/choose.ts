@@ -65,13 +65,15 @@ export function engineMachine(): Machine {
 }
 
 /** Does work and says where its time went. Undefined where tfjs's own backend computes. */
-export function profiled<T>(work: () => T): { readonly result: T; readonly profile?: Profile } {
+export async function profiled<T>(
+  work: () => Promise<T>,
+): Promise<{ readonly result: T; readonly profile?: Profile }> {
   const pool = open?.machine?.pool;
-  if (!pool) return { result: work() };
+  if (!pool) return { result: await work() };
   const profile = new Profile();
   pool.profile = profile;
   try {
-    return { result: work(), profile };
+    return { result: await work(), profile };
   } finally {
     pool.profile = undefined;
   }

@@ -298,7 +298,7 @@ class Run {
       brainMasks: await store.brainSources(record.fold.train),
     };
     if (kind === 'last') {
-      await saveNetwork(directory.checkpoint(kind), network, meta, optimiser?.toBorder(), at);
+      await saveNetwork(directory.checkpoint(kind), network, meta, await optimiser?.readBorder(), at);
       this.reached = at;
     } else await saveNetwork(directory.checkpoint(kind), network, meta);
     directory.append({ type: 'checkpoint', kind, epoch: at.epoch });
@@ -350,7 +350,7 @@ class Run {
   private async predict(id: string): Promise<PredictionRow> {
     const { fold, seed } = this.record;
     const sample = await this.store.sample(id);
-    const [logits] = predictSamples(this.network, [sample], 1);
+    const [logits] = await predictSamples(this.network, [sample], 1);
     return {
       participantId: id,
       source: sample.source,
@@ -370,10 +370,10 @@ class Run {
     const image = shownImage(one, plan.modality);
     // Heat-Scores ask where the evidence for fcd lies, whatever was predicted.
     const channels = await store.channels(id);
-    const { raw, layerMap, heat } = explainVolume(network, channels, grid, { ...map, classIndex: 1 });
+    const { raw, layerMap, heat } = await explainVolume(network, channels, grid, { ...map, classIndex: 1 });
     const names = { heat: `the class map of ${id}`, roi: one.roi?.path, brain: one.brain };
     const scores = scoreMap({ heat, roi, brain, names });
-    const random = explainVolume(untrained, channels, grid, { ...map, classIndex: 1 });
+    const random = await explainVolume(untrained, channels, grid, { ...map, classIndex: 1 });
     const [chance] = scoreMap({ heat: random.heat, roi, brain, names }).heatScores;
     const camRecord: CamRecord = {
       schemaVersion: 1,

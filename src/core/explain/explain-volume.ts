@@ -2,7 +2,7 @@ import { networkInput } from '../model/input';
 import type { Network } from '../model/network';
 import { programWithLayer } from '../model/program';
 import { receptiveGrid } from '../model/receptive-field';
-import { atOnce, type Steps } from '../model/steps';
+import { awaited, type Steps } from '../model/steps';
 import type { Grid, Volume } from '../volume/volume';
 import { gradCamSteps, type CamRequest, type ClassMap } from './gradcam';
 import { placeMap, type Alignment, type LayerMap } from './place-map';
@@ -24,8 +24,8 @@ export function explainVolume(
   channels: readonly Volume[],
   grid: Grid,
   request: CamRequest & { readonly align: Alignment },
-): VolumeExplanation {
-  return atOnce(explainVolumeSteps(network, channels, grid, request));
+): Promise<VolumeExplanation> {
+  return awaited(explainVolumeSteps(network, channels, grid, request));
 }
 
 /** {@link explainVolume}, step by step. */

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { InputError } from '../errors';
+import { read } from '../engine/reading';
 import type { Network } from '../model/network';
 import { atOnce, type Steps } from '../model/steps';
 
@@ -55,7 +56,7 @@ export function* gradCamSteps(network: Network, x: tf.Tensor5D, request: CamRequ
   let activations: tf.Tensor5D | undefined;
   let seed: tf.Tensor2D | undefined;
   try {
-    const logits = [...pass.logits.dataSync<'float32'>()];
+    const logits = [...(yield* read(pass.logits))];
     const classIndex = asked ?? logits.indexOf(Math.max(...logits));
     activations = tf.clone(pass.value(value)) as tf.Tensor5D;
     seed = tf.tensor2d(
@@ -65,13 +66,12 @@ export function* gradCamSteps(network: Network, x: tf.Tensor5D, request: CamRequ
     const { value: gradients } = yield* pass.backwardSteps(seed, { parameters: false, to: value });
     if (!gradients) throw new Error(`No gradient reached ${request.layer}.`);
     const [, d, h, w, channels] = activations.shape;
-    const data = classMap(
-      activations.dataSync<'float32'>(),
-      gradients.dataSync<'float32'>(),
-      channels,
-      request.method,
-    );
-    gradients.dispose();
+    let data: Float32Array;
+    try {
+      data = classMap(yield* read(activations), yield* read(gradients), channels, request.method);
+    } finally {
+      gradients.dispose();
+    }
     return { data, shape: [d, h, w], logits, classIndex, layer: request.layer, method: request.method };
   } finally {
     pass.dispose();

@@ -47,7 +47,7 @@ export async function saveNetwork(
   state?: unknown,
 ): Promise<void> {
   const tensors: NamedTensor[] = [];
-  for (const [name, { shape, data }] of [...network.weights.toBorder(), ...beside])
+  for (const [name, { shape, data }] of [...(await network.weights.readBorder()), ...beside])
     tensors.push({ name, shape, dtype: 'F32', data });
   const metadata = checkpointMetadata({ ...meta, spec: network.spec });
   if (state !== undefined) metadata.state = JSON.stringify(state);

@@ -71,7 +71,7 @@ class Walk {
   }
 
   prediction(): number {
-    this.take(this.parameterBytes());
+    this.take(this.parameterBytes() + this.runningBytes());
     this.forward(() => false);
     return this.peak;
   }
@@ -79,7 +79,7 @@ class Walk {
   step(): number {
     const { moments, accumulates, checkpointActivations } = this.options;
     const parameters = this.parameterBytes();
-    this.take(parameters * (1 + moments + (accumulates ? 1 : 0)));
+    this.take(parameters * (1 + moments + (accumulates ? 1 : 0)) + this.runningBytes());
     const inner = innerValues(this.program);
     this.forward((id) => !(checkpointActivations && inner.has(id)));
     this.backward();
@@ -185,6 +185,11 @@ class Walk {
       (sum, { shape }) => sum + sizeClass(shape.reduce((product, n) => product * n, 4)),
       0,
     );
+  }
+
+  /** Mean and variance of every batch normalisation. */
+  private runningBytes(): number {
+    return [...this.program.norms].reduce((sum, [, channels]) => sum + 2 * sizeClass(4 * channels), 0);
   }
 
   private take(bytes: number): void {

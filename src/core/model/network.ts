@@ -1,4 +1,6 @@
 import type * as tf from '@tensorflow/tfjs-core';
+import { moveRunning } from '../engine/ops/running-norm';
+import { read } from '../engine/reading';
 import { NORM_MOMENTUM, Pass, type BatchStatistics, type PassOptions } from './pass';
 import { buildProgram, programWithLayer, type Program, type ValueId } from './program';
 import { atOnce, type Steps } from './steps';
@@ -56,7 +58,7 @@ export class Network {
   *predictSteps(x: tf.Tensor5D): Steps<Float32Array> {
     const pass = yield* Pass.forward(this.program, this.weights, x, { statistics: 'running' });
     try {
-      return pass.logits.dataSync<'float32'>().slice();
+      return (yield* read(pass.logits)).slice();
     } finally {
       pass.dispose();
     }
@@ -75,13 +77,10 @@ export class Network {
 /** Moves running statistics by PyTorch's rule: momentum 0.1, unbiased variance. */
 export function updateRunning(weights: NetworkWeights, batch: ReadonlyMap<string, BatchStatistics>): void {
   for (const [name, { mean, variance, count }] of batch) {
-    const running = weights.running.get(name);
-    if (!running) throw new Error(`No running statistics for ${name}.`);
+    const running = weights.runningOf(name);
     const unbias = count > 1 ? count / (count - 1) : 1;
-    for (let c = 0; c < mean.length; c++) {
-      running.mean[c] += NORM_MOMENTUM * (mean[c] - running.mean[c]);
-      running.variance[c] += NORM_MOMENTUM * (variance[c] * unbias - running.variance[c]);
-    }
+    running.mean = moveRunning(running.mean, mean, NORM_MOMENTUM, 1);
+    running.variance = moveRunning(running.variance, variance, NORM_MOMENTUM, unbias);
     running.batches++;
   }
 }

@@ -18,6 +18,7 @@ import {
   maxPool3d,
   maxPool3dGradient,
 } from '../engine/ops/pool';
+import { foldNorm, foldNormGradient, type Running } from '../engine/ops/running-norm';
 import { resizeTrilinear, resizeTrilinearGradient } from '../engine/ops/resample';
 import { subsamplePad, subsamplePadGradient } from '../engine/ops/shortcut';
 import type { NetworkWeights } from './weights-of-network';
@@ -71,9 +72,7 @@ export interface BackwardResult {
 }
 
 /** Mean and biased variance of one batch normalisation over this batch, and how many numbers went into each. */
-export interface BatchStatistics {
-  readonly mean: Float32Array;
-  readonly variance: Float32Array;
+export interface BatchStatistics extends Running {
   readonly count: number;
 }
 
@@ -96,10 +95,7 @@ type Backup =
 export class Pass {
   private readonly values = new Map<ValueId, tf.Tensor>();
   private readonly backups = new Map<Instruction, Backup>();
-  private readonly statistics = new Map<
-    string,
-    { mean: tf.Tensor1D; variance: tf.Tensor1D; count: number }
-  >();
+  private readonly statistics = new Map<string, BatchStatistics>();
   /** Which steps read a value, by index. */
   private readonly readers: ReadonlyMap<ValueId, readonly number[]>;
   /** Values that are dropped on the way forward although the backward pass needs them. */
@@ -167,12 +163,9 @@ export class Pass {
     return value;
   }
 
-  /** Batch statistics of every batch normalisation that ran in training mode. */
-  batchStatistics(): Map<string, BatchStatistics> {
-    const read = new Map<string, BatchStatistics>();
-    for (const [name, { mean, variance, count }] of this.statistics)
-      read.set(name, { mean: mean.dataSync<'float32'>(), variance: variance.dataSync<'float32'>(), count });
-    return read;
+  /** Batch statistics of every batch normalisation that ran in training mode; owned by the pass. */
+  batchStatistics(): ReadonlyMap<string, BatchStatistics> {
+    return this.statistics;
   }
 
   /** Pulls the gradient of the output back. Frees activations on the way; can be called once. */
@@ -355,7 +348,7 @@ export class Pass {
     return y;
   }
 
-  private note(name: string, batch: { mean: tf.Tensor1D; variance: tf.Tensor1D; count: number }): void {
+  private note(name: string, batch: BatchStatistics): void {
     const former = this.statistics.get(name);
     if (former) tf.dispose([former.mean, former.variance]);
     this.statistics.set(name, batch);
@@ -372,13 +365,7 @@ export class Pass {
 
   /** Running statistics folded into one multiplication and one addition per channel. */
   private runningScale(name: string, gamma: tf.Tensor1D, beta: tf.Tensor1D): [tf.Tensor1D, tf.Tensor1D] {
-    const running = this.weights.running.get(name);
-    if (!running) throw new Error(`No running statistics for ${name}.`);
-    const g = gamma.dataSync<'float32'>();
-    const b = beta.dataSync<'float32'>();
-    const scale = running.variance.map((variance, c) => g[c] / Math.sqrt(variance + NORM_EPSILON));
-    const shift = running.mean.map((mean, c) => b[c] - mean * scale[c]);
-    return [tf.tensor1d(scale), tf.tensor1d(shift)];
+    return foldNorm(gamma, beta, this.weights.runningOf(name), NORM_EPSILON);
   }
 
   private backwardStep(
@@ -527,14 +514,9 @@ export class Pass {
 
   /** scale = gamma / sd and shift = beta - mean * scale, hence dgamma = (dscale - mean * dshift) / sd. */
   private gammaGradient(name: string, dscale: tf.Tensor1D, dshift: tf.Tensor1D): tf.Tensor1D {
-    const running = this.weights.running.get(name);
-    if (!running) throw new Error(`No running statistics for ${name}.`);
-    const shift = dshift.dataSync<'float32'>();
-    const dgamma = dscale
-      .dataSync<'float32'>()
-      .map((d, c) => (d - running.mean[c] * shift[c]) / Math.sqrt(running.variance[c] + NORM_EPSILON));
+    const dgamma = foldNormGradient(dscale, dshift, this.weights.runningOf(name), NORM_EPSILON);
     dscale.dispose();
-    return tf.tensor1d(dgamma);
+    return dgamma;
   }
 
   private backup<K extends Backup['kind']>(step: Instruction, kind: K): Extract<Backup, { kind: K }> {

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { atOnce, awaited, read, type Reads } from '../engine/reading';
 import type { ExpectedTensor } from '../weights/load-report';
 import { toDhwio, toOidhw } from './filter-layout';
 import { initialValues } from './initialise';
@@ -19,20 +20,21 @@ export function expectedTensors({ parameters, norms }: Program): ExpectedTensor[
   return expected;
 }
 
-/** Running statistics of one batch normalisation, on the host: small, and only read between steps. */
+/** Running statistics of one batch normalisation, [C] each, on the engine: a training step moves them without waiting. */
 export interface RunningStatistics {
-  readonly mean: Float32Array;
-  readonly variance: Float32Array;
+  mean: tf.Tensor1D;
+  variance: tf.Tensor1D;
+  /** That moved them. */
   batches: number;
 }
 
 /**
- * A network's learnable tensors (on the engine, filters DHWIO) and running statistics. At the border, names, shapes
+ * A network's learnable tensors (filters DHWIO) and running statistics, on the engine. At the border, names, shapes
  * and layouts are PyTorch's. Owns its tensors: dispose it.
  */
 export class NetworkWeights {
   private readonly tensors = new Map<string, tf.Tensor>();
-  readonly running = new Map<string, RunningStatistics>();
+  private readonly running = new Map<string, RunningStatistics>();
   private readonly infos = new Map<string, ParameterInfo>();
 
   constructor(
@@ -47,8 +49,8 @@ export class NetworkWeights {
     }
     for (const [name, channels] of program.norms)
       this.running.set(name, {
-        mean: new Float32Array(channels),
-        variance: new Float32Array(channels).fill(1),
+        mean: tf.keep(tf.tensor1d(new Float32Array(channels))),
+        variance: tf.keep(tf.tensor1d(new Float32Array(channels).fill(1))),
         batches: 0,
       });
   }
@@ -70,6 +72,13 @@ export class NetworkWeights {
     return tensor as T;
   }
 
+  /** Running statistics of a batch normalisation. @throws Error where the network has none of this name */
+  runningOf(name: string): RunningStatistics {
+    const running = this.running.get(name);
+    if (!running) throw new Error(`The network has no batch normalisation ${name}.`);
+    return running;
+  }
+
   /** Takes over a tensor an optimiser made; the former one, if another, is the optimiser's to dispose. */
   replace(name: string, tensor: tf.Tensor): void {
     this.tensors.set(name, tensor);
@@ -82,14 +91,23 @@ export class NetworkWeights {
     return size;
   }
 
-  /** All tensors with PyTorch's names and layouts, running statistics included. */
+  /** {@link readBorder}, on an engine that reads at once. */
   toBorder(): Map<string, BorderTensor> {
+    return atOnce(this.border());
+  }
+
+  /** All tensors with PyTorch's names and layouts, running statistics included. */
+  readBorder(): Promise<Map<string, BorderTensor>> {
+    return awaited(this.border());
+  }
+
+  private *border(): Reads<Map<string, BorderTensor>> {
     const border = new Map<string, BorderTensor>();
     for (const [name, info] of this.infos)
-      border.set(name, { shape: info.shape, data: this.fromEngine(info, this.get(name)) });
+      border.set(name, { shape: info.shape, data: yield* this.fromEngine(info, this.get(name)) });
     for (const [name, { mean, variance }] of this.running) {
-      border.set(`${name}.running_mean`, { shape: [mean.length], data: mean.slice() });
-      border.set(`${name}.running_var`, { shape: [variance.length], data: variance.slice() });
+      border.set(`${name}.running_mean`, { shape: mean.shape, data: (yield* read(mean)).slice() });
+      border.set(`${name}.running_var`, { shape: variance.shape, data: (yield* read(variance)).slice() });
     }
     return border;
   }
@@ -103,9 +121,11 @@ export class NetworkWeights {
   setFromBorder(name: string, data: Float32Array): void {
     const statistic = /^(.*)\.(running_mean|running_var)$/.exec(name);
     if (statistic) {
-      const running = this.running.get(statistic[1]);
-      if (!running) throw new Error(`The network has no batch normalisation ${statistic[1]}.`);
-      (statistic[2] === 'running_mean' ? running.mean : running.variance).set(data);
+      const running = this.runningOf(statistic[1]);
+      const which = statistic[2] === 'running_mean' ? 'mean' : 'variance';
+      const { shape } = running[which];
+      running[which].dispose();
+      running[which] = tf.keep(tf.tensor1d(data.slice(0, shape[0])));
       return;
     }
     const info = this.info(name);
@@ -115,6 +135,11 @@ export class NetworkWeights {
 
   /** A gradient or optimiser moment of parameter `name`, from the engine's layout to PyTorch's. */
   borderValues(name: string, tensor: tf.Tensor): Float32Array {
+    return atOnce(this.borderReads(name, tensor));
+  }
+
+  /** {@link borderValues}, on whichever engine. */
+  borderReads(name: string, tensor: tf.Tensor): Reads<Float32Array> {
     return this.fromEngine(this.info(name), tensor);
   }
 
@@ -125,7 +150,9 @@ export class NetworkWeights {
 
   dispose(): void {
     for (const tensor of this.tensors.values()) tensor.dispose();
+    for (const { mean, variance } of this.running.values()) tf.dispose([mean, variance]);
     this.tensors.clear();
+    this.running.clear();
   }
 
   private toEngine(info: ParameterInfo, data: Float32Array): tf.Tensor {
@@ -134,8 +161,8 @@ export class NetworkWeights {
     return tf.keep(tf.tensor5d(toDhwio(data, info.shape), [d, h, w, i, o], 'float32'));
   }
 
-  private fromEngine(info: ParameterInfo, tensor: tf.Tensor): Float32Array {
-    const data = tensor.dataSync<'float32'>();
+  private *fromEngine(info: ParameterInfo, tensor: tf.Tensor): Reads<Float32Array> {
+    const data = yield* read(tensor);
     return info.kind === 'filter' ? toOidhw(data, info.shape) : data.slice();
   }
 }

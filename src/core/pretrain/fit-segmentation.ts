@@ -111,8 +111,15 @@ async function epochs(
         state.epoch,
         state.step,
       );
-      const loss = segmentationStep(network, optimiser, batch, data, config, active, learningRate, (sample) =>
-        Random.seeded(seed, 'augment', state.epoch, sample.participantId),
+      const loss = await segmentationStep(
+        network,
+        optimiser,
+        batch,
+        data,
+        config,
+        active,
+        learningRate,
+        (sample) => Random.seeded(seed, 'augment', state.epoch, sample.participantId),
       );
       if (!Number.isFinite(loss))
         throw new InputError(
@@ -138,7 +145,7 @@ async function epochs(
 }
 
 /** One optimiser step over a batch, computed in micro-batches whose gradients add up. Returns the loss. */
-export function segmentationStep(
+export async function segmentationStep(
   network: SegmentationNetwork,
   optimiser: Optimiser,
   batch: readonly LabelledSample[],
@@ -147,7 +154,7 @@ export function segmentationStep(
   active: readonly number[],
   learningRate: number,
   randomFor: (sample: LabelledSample) => Random,
-): number {
+): Promise<number> {
   const { microBatch, checkpointActivations, augmentation } = training;
   const sums = new Map<string, tf.Tensor>();
   let loss = 0;
@@ -163,7 +170,7 @@ export function segmentationStep(
     const pass = network.run(x, { statistics: 'batch', keepFrom: 0, checkpointActivations });
     const codes = joined(part.map((one) => one.codes));
     const logits = pass.output as tf.Tensor5D;
-    const result = segmentationLoss(logits, { codes, members }, active, part.length / batch.length);
+    const result = await segmentationLoss(logits, { codes, members }, active, part.length / batch.length);
     loss += result.loss;
     network.updateRunning(pass.batchStatistics());
     const { parameters } = pass.backward(result.gradient, { parameters: true });

@@ -12,6 +12,7 @@ import { parseNetworkSpec, type NetworkSpec } from '../model/spec';
 import { FIT_START, fitIsOver, type FitState } from '../train/fit-state';
 import { requireStepFits } from '../train/memory-need';
 import type { Optimiser } from '../train/optimiser';
+import { awaited } from '../model/steps';
 import { stack } from '../train/sample';
 import type { PretrainingRecord } from '../transfer/pretraining-record';
 import { parseRecipe, type Recipe } from '../volume/recipe';
@@ -260,8 +261,12 @@ class Pretraining {
     for (const id of test) {
       const { data, shape, codes, source } = await store.get(id);
       const x = stack([data], shape);
-      const logits = network.predict(x);
-      x.dispose();
+      let logits: Float32Array;
+      try {
+        logits = await awaited(network.predictSteps(x));
+      } finally {
+        x.dispose();
+      }
       const dice = diceOfHead(logits, codes, store.codes.members, this.taskNames.length);
       heads.push({ participantId: id, source, dice });
       this.report('predicting', heads.length, test.length, `${id} (${heads.length} of ${test.length})`);

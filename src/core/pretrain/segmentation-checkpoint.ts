@@ -23,7 +23,7 @@ export async function saveEncoder(
   meta: SegmentationMeta,
 ): Promise<void> {
   const tensors: NamedTensor[] = [];
-  for (const [name, { shape, data }] of network.encoderTensors())
+  for (const [name, { shape, data }] of await network.encoderTensors())
     tensors.push({ name, shape, dtype: 'F32', data });
   await writeSafetensors(path, tensors, checkpointMetadata({ ...meta, spec: network.spec }));
 }
@@ -35,7 +35,7 @@ export async function saveSegmentation(
   meta: SegmentationMeta,
   resume?: { readonly optimiser: Optimiser; readonly state: FitState },
 ): Promise<void> {
-  await saveNetwork(path, network, meta, resume?.optimiser.toBorder(), resume?.state);
+  await saveNetwork(path, network, meta, await resume?.optimiser.readBorder(), resume?.state);
 }
 
 /**

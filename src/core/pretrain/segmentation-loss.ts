@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { paddedTasks, taskGradient, taskProbabilities } from '../engine/ops/task-loss';
+import { paddedTasks, taskGradient, taskProbabilities, taskSums } from '../engine/ops/task-loss';
 
 /** Keeps Dice defined where neither the head nor the network has the structure, in voxels. */
 const SMOOTH = 1;
@@ -32,12 +32,12 @@ export interface SegmentationLoss {
  * @param active which tasks count in this step
  * @param weight of this part where a batch is computed in parts: losses and gradients add up
  */
-export function segmentationLoss(
+export async function segmentationLoss(
   logits: tf.Tensor5D,
   { codes, members }: Targets,
   active: readonly number[],
   weight = 1,
-): SegmentationLoss {
+): Promise<SegmentationLoss> {
   const tasks = logits.shape[4];
   const voxels = logits.size / tasks;
   if (codes.length !== voxels)
@@ -46,7 +46,9 @@ export function segmentationLoss(
     codes: tf.tensor1d(Int32Array.from(codes), 'int32'),
     members: membersOnEngine(members, tasks),
   };
-  const { p, sums } = taskProbabilities(logits, targets);
+  const { p, sums: unread } = taskProbabilities(logits, targets);
+  const sums = taskSums(await unread.data<'float32'>(), tasks);
+  unread.dispose();
   const dice = new Array<number>(tasks).fill(NaN);
   const scale = weight / active.length;
   // Gradient of a logit: a (p - y) + p (1 - p) (b + c y); the Dice loss falls by 2 / denominator more where y is 1.

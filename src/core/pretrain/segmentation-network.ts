@@ -4,7 +4,8 @@ import { Pass, type BatchStatistics, type PassOptions } from '../model/pass';
 import type { Program } from '../model/program';
 import { buildSegmentationProgram, DECODER_TENSOR, type DecoderSpec } from '../model/segmentation-program';
 import type { NetworkSpec } from '../model/spec';
-import { atOnce } from '../model/steps';
+import { read } from '../engine/reading';
+import { atOnce, type Steps } from '../model/steps';
 import { NetworkWeights, type BorderTensor } from '../model/weights-of-network';
 import { Random } from '../random';
 
@@ -47,9 +48,14 @@ export class SegmentationNetwork {
 
   /** Logits of a batch in evaluation mode, row-major [N, D, H, W, tasks]. */
   predict(x: tf.Tensor5D): Float32Array {
-    const pass = this.run(x, { statistics: 'running' });
+    return atOnce(this.predictSteps(x));
+  }
+
+  /** {@link predict}, step by step. */
+  *predictSteps(x: tf.Tensor5D): Steps<Float32Array> {
+    const pass = yield* Pass.forward(this.program, this.weights, x, { statistics: 'running' });
     try {
-      return pass.output.dataSync<'float32'>().slice();
+      return (yield* read(pass.output)).slice();
     } finally {
       pass.dispose();
     }
@@ -60,8 +66,8 @@ export class SegmentationNetwork {
   }
 
   /** What a classifier can start from: the encoder's tensors with PyTorch's names and layouts. */
-  encoderTensors(): Map<string, BorderTensor> {
-    return new Map([...this.weights.toBorder()].filter(([name]) => !DECODER_TENSOR.test(name)));
+  async encoderTensors(): Promise<Map<string, BorderTensor>> {
+    return new Map([...(await this.weights.readBorder())].filter(([name]) => !DECODER_TENSOR.test(name)));
   }
 
   dispose(): void {

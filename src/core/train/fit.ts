@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { addInto } from '../engine/ops/add-into';
+import { crossEntropyGradient } from '../engine/ops/cross-entropy';
 import { InputError, StoppedError } from '../errors';
 import type { Network } from '../model/network';
 import { lastFrozenValue, stageOf, type Stage } from '../model/stages';
@@ -10,7 +11,7 @@ import { epochBatches, stepsPerEpoch } from './batches';
 import type { TrainingConfig } from './config';
 import { frozenAt, NO_FINE_TUNING, rateFactor } from './fine-tuning';
 import { FIT_START, fitIsOver, type FitState } from './fit-state';
-import { balancedWeights, crossEntropy, weightOf } from './loss';
+import { balancedWeights, crossEntropy, weightOf, weightedLabels } from './loss';
 import { Optimiser } from './optimiser';
 import { predictSamples, stack, type Sample } from './sample';
 import { scheduleFactor } from './schedule';
@@ -109,7 +110,7 @@ async function epochs(
       const learningRate =
         config.optimiser.learningRate * scheduleFactor(config.schedule, done, total, perEpoch);
       const batch = batches[state.step].map((index) => data.train[index]);
-      const loss = trainStep(
+      const loss = await trainStep(
         network,
         optimiser,
         batch,
@@ -164,7 +165,7 @@ async function endEpoch(
   perEpoch: number,
 ): Promise<FitState> {
   const validation =
-    data.validation.length > 0 ? validate(network, data.validation, config.microBatch) : undefined;
+    data.validation.length > 0 ? await validate(network, data.validation, config.microBatch) : undefined;
   if (validation)
     requireFinite(
       validation.loss,
@@ -214,8 +215,12 @@ export interface Learning {
 
 const ALL_ALIKE: Learning = { frozen: new Set(), factorOf: () => 1 };
 
-/** One optimiser step over a batch, computed in micro-batches whose gradients add up. Returns the loss. */
-export function trainStep(
+/**
+ * One optimiser step over a batch, computed in micro-batches whose gradients add up. Everything is under way before the
+ * loss is waited for.
+ * @returns the loss
+ */
+export async function trainStep(
   network: Network,
   optimiser: Optimiser,
   batch: readonly Sample[],
@@ -225,14 +230,14 @@ export function trainStep(
   learningRate: number,
   randomFor: (sample: Sample) => Random,
   { frozen, factorOf }: Learning = ALL_ALIKE,
-): number {
+): Promise<number> {
   const keepFrom = lastFrozenValue(network.program, frozen);
   const totalWeight = weightOf(
     batch.map((sample) => sample.label),
     classWeights,
   );
   const sums = new Map<string, tf.Tensor>();
-  let loss = 0;
+  const parts: { readonly logits: tf.Tensor; readonly labels: readonly number[] }[] = [];
   for (let at = 0; at < batch.length; at += config.microBatch) {
     const part = batch.slice(at, at + config.microBatch);
     const x = stack(
@@ -244,10 +249,9 @@ export function trainStep(
     const { checkpointActivations } = config;
     const pass = network.run(x, { statistics: 'batch', keepFrom, checkpointActivations, frozen });
     const labels = part.map((sample) => sample.label);
-    const result = crossEntropy(pass.logits.dataSync<'float32'>(), labels, classWeights, totalWeight);
-    loss += result.loss;
+    parts.push({ logits: tf.clone(pass.logits), labels });
+    const dlogits = crossEntropyGradient(pass.logits, weightedLabels(labels, classWeights, totalWeight));
     network.updateRunning(pass.batchStatistics());
-    const dlogits = tf.tensor2d(result.gradient, [part.length, classWeights.length]);
     const { parameters } = pass.backward(dlogits, { parameters: true });
     tf.dispose([dlogits, x]);
     for (const [name, gradient] of parameters) {
@@ -256,15 +260,20 @@ export function trainStep(
     }
   }
   optimiser.step(sums, learningRate, (name) => factorOf(stageOf(name)));
+  let loss = 0;
+  for (const { logits, labels } of parts) {
+    loss += crossEntropy(await logits.data<'float32'>(), labels, classWeights, totalWeight).loss;
+    logits.dispose();
+  }
   return loss;
 }
 
-function validate(
+async function validate(
   network: Network,
   samples: readonly Sample[],
   batchSize: number,
-): { loss: number; accuracy: number } {
-  const logits = predictSamples(network, samples, batchSize);
+): Promise<{ loss: number; accuracy: number }> {
+  const logits = await predictSamples(network, samples, batchSize);
   const labels = samples.map((sample) => sample.label);
   const { loss } = crossEntropy(logits.flat(), labels, balancedWeights(labels, 2));
   const right = logits.filter(([control, fcd], n) => Number(fcd > control) === labels[n]).length;

@@ -1,3 +1,7 @@
+import { crossEntropyGradientOf, softmax, type WeightedLabels } from '../engine/ops/cross-entropy';
+
+export { softmax };
+
 /** Loss of a batch and its gradient with respect to the logits. */
 export interface LossResult {
   /** Weighted mean over the batch. */
@@ -18,30 +22,29 @@ export function crossEntropy(
   totalWeight = weightOf(labels, classWeights),
 ): LossResult {
   const classes = classWeights.length;
-  const gradient = new Float32Array(labels.length * classes);
+  const targets = weightedLabels(labels, classWeights, totalWeight);
   let loss = 0;
   labels.forEach((label, n) => {
     const row = Array.from({ length: classes }, (_, c) => logits[n * classes + c]);
-    const p = softmax(row);
-    const weight = classWeights[label] / totalWeight;
     const highest = Math.max(...row);
     const logSum = highest + Math.log(row.reduce((sum, logit) => sum + Math.exp(logit - highest), 0));
-    loss += weight * (logSum - row[label]);
-    for (let c = 0; c < classes; c++) gradient[n * classes + c] = weight * (p[c] - (c === label ? 1 : 0));
+    loss += targets.weights[n] * (logSum - row[label]);
   });
-  return { loss, gradient };
+  return { loss, gradient: crossEntropyGradientOf(logits, classes, targets) };
+}
+
+/** What each sample counts in {@link crossEntropy}. */
+export function weightedLabels(
+  labels: readonly number[],
+  classWeights: readonly number[],
+  totalWeight: number,
+): WeightedLabels {
+  return { labels, weights: labels.map((label) => classWeights[label] / totalWeight) };
 }
 
 /** Sum of the class weights of a batch. */
 export function weightOf(labels: readonly number[], classWeights: readonly number[]): number {
   return labels.reduce((sum, label) => sum + classWeights[label], 0);
-}
-
-export function softmax(logits: readonly number[]): number[] {
-  const highest = Math.max(...logits);
-  const exps = logits.map((logit) => Math.exp(logit - highest));
-  const sum = exps.reduce((a, b) => a + b, 0);
-  return exps.map((e) => e / sum);
 }
 
 /** Weights inversely proportional to class frequency, mean 1 over the samples; all 1 where a class is absent. */

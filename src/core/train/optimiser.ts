@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { adamStep, sgdStep } from '../engine/ops/optimiser-step';
 import { stageOf } from '../model/stages';
-import type { NetworkWeights } from '../model/weights-of-network';
+import { atOnce, awaited, type Reads } from '../engine/reading';
+import type { BorderTensor, NetworkWeights } from '../model/weights-of-network';
 import type { OptimiserConfig } from './config';
 
 /**
@@ -72,16 +73,24 @@ export class Optimiser {
     }
   }
 
+  /** {@link readBorder}, on an engine that reads at once. */
+  toBorder(): Map<string, BorderTensor> {
+    return atOnce(this.border());
+  }
+
   /** The moments by file name (`optimizer.<moment>.<parameter>`), in PyTorch's layout. */
-  toBorder(): Map<string, { shape: readonly number[]; data: Float32Array }> {
-    const border = new Map<string, { shape: readonly number[]; data: Float32Array }>();
-    this.momentNames.forEach((moment, i) => {
+  readBorder(): Promise<Map<string, BorderTensor>> {
+    return awaited(this.border());
+  }
+
+  private *border(): Reads<Map<string, BorderTensor>> {
+    const border = new Map<string, BorderTensor>();
+    for (const [i, moment] of this.momentNames.entries())
       for (const [name, tensor] of this.moments[i])
         border.set(`optimizer.${moment}.${name}`, {
           shape: this.weights.info(name).shape,
-          data: this.weights.borderValues(name, tensor),
+          data: yield* this.weights.borderReads(name, tensor),
         });
-    });
     return border;
   }
 
@@ -93,7 +102,7 @@ export class Optimiser {
   }
 
   /**
-   * Restores what {@link toBorder} gave; `read` returns the values stored under a name.
+   * Restores what {@link readBorder} gave; `read` returns the values stored under a name.
    * @param partSteps as {@link partSteps} gave them
    */
   restore(

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Network } from '../model/network';
+import { awaited } from '../model/steps';
 import type { SampleShape } from './augment';
 import type { Batchable } from './batches';
 
@@ -21,11 +22,11 @@ export function stack(volumes: readonly Float32Array[], shape: SampleShape): tf.
 }
 
 /** Logits [control, fcd] of each sample in evaluation mode. */
-export function predictSamples(
+export async function predictSamples(
   network: Network,
   samples: readonly Sample[],
   batchSize: number,
-): [number, number][] {
+): Promise<[number, number][]> {
   const logits: [number, number][] = [];
   for (let at = 0; at < samples.length; at += batchSize) {
     const batch = samples.slice(at, at + batchSize);
@@ -33,8 +34,12 @@ export function predictSamples(
       batch.map((sample) => sample.data),
       batch[0].shape,
     );
-    const values = network.predict(x);
-    x.dispose();
+    let values: Float32Array;
+    try {
+      values = await awaited(network.predictSteps(x));
+    } finally {
+      x.dispose();
+    }
     batch.forEach((_, n) => logits.push([values[2 * n], values[2 * n + 1]]));
   }
   return logits;

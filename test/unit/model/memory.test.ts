@@ -50,7 +50,7 @@ class Training {
     }));
   }
 
-  step(): number {
+  step(): Promise<number> {
     const { network, optimiser, samples, config } = this;
     return trainStep(network, optimiser, samples, 0, config, [1, 1], 1e-3, () => Random.seeded(1));
   }
@@ -117,12 +117,12 @@ describe('memory', () => {
   beforeAll(() => openEngine({ module: 'simd128-strict', threads: 2 }));
   afterAll(closeEngine);
 
-  it.each(TRIALS)('of a step is foreseen within a tenth: $name', (trial) => {
+  it.each(TRIALS)('of a step is foreseen within a tenth: $name', async (trial) => {
     const before = engineMemory()!.inUse;
     const training = new Training(trial);
-    training.step();
+    await training.step();
     resetEnginePeak();
-    training.step();
+    await training.step();
     const measured = engineMemory()!.peak - before;
     const { microBatch, batchSize, checkpointActivations, optimiser } = training.config;
     const foreseen = trainingBytes(
@@ -157,7 +157,7 @@ describe('memory', () => {
     },
   );
 
-  it('does not grow over thirty steps', () => {
+  it('does not grow over thirty steps', async () => {
     const training = new Training({
       spec: networkSpec({ arch: 'resnet18', width: 0.125 }),
       grid: [24, 24, 24],
@@ -165,49 +165,59 @@ describe('memory', () => {
       microBatch: 2,
     });
     const held = () => [engineMemory()!.inUse, engineMemory()!.reserved, tf.memory().numTensors];
-    training.step();
-    training.step();
+    await training.step();
+    await training.step();
     const after2 = held();
     for (let i = 0; i < 28; i++) {
-      training.step();
+      await training.step();
       expect(held()).toEqual(after2);
     }
     training.dispose();
   });
 });
 
+/** One after the other: there is one memory. */
+async function withAndWithout<T>(
+  work: (checkpointActivations: boolean) => Promise<T>,
+): Promise<[plain: T, checkpointed: T]> {
+  return [await work(false), await work(true)];
+}
+
 describe('activation checkpointing', () => {
   beforeAll(() => openEngine({ threads: 2 }));
   afterAll(closeEngine);
 
-  it.each(['A', 'A-detached', 'B'] as const)('changes no bit of the weights, shortcut %s', (shortcut) => {
-    const [plain, checkpointed] = [false, true].map((checkpointActivations) => {
-      const training = new Training({
-        spec: networkSpec({ arch: shortcut === 'B' ? 'resnet50' : 'resnet18', shortcut, width: 0.125 }),
-        grid: [24, 20, 28],
-        batch: 2,
-        checkpointActivations,
+  it.each(['A', 'A-detached', 'B'] as const)(
+    'changes no bit of the weights, shortcut %s',
+    async (shortcut) => {
+      const [plain, checkpointed] = await withAndWithout(async (checkpointActivations) => {
+        const training = new Training({
+          spec: networkSpec({ arch: shortcut === 'B' ? 'resnet50' : 'resnet18', shortcut, width: 0.125 }),
+          grid: [24, 20, 28],
+          batch: 2,
+          checkpointActivations,
+        });
+        const losses = [await training.step(), await training.step(), await training.step()];
+        const weights = training.weights();
+        training.dispose();
+        return { losses, weights };
       });
-      const losses = [training.step(), training.step(), training.step()];
-      const weights = training.weights();
-      training.dispose();
-      return { losses, weights };
-    });
-    expect(checkpointed.losses).toEqual(plain.losses);
-    expect(checkpointed.weights === plain.weights).toBe(true);
-  });
+      expect(checkpointed.losses).toEqual(plain.losses);
+      expect(checkpointed.weights === plain.weights).toBe(true);
+    },
+  );
 
-  it('holds much less', () => {
-    const [plain, checkpointed] = [false, true].map((checkpointActivations) => {
+  it('holds much less', async () => {
+    const [plain, checkpointed] = await withAndWithout(async (checkpointActivations) => {
       const training = new Training({
         spec: networkSpec({ arch: 'resnet50', geometry: 'medicalnet', width: 0.125 }),
         grid: [64, 64, 64],
         batch: 4,
         checkpointActivations,
       });
-      training.step();
+      await training.step();
       resetEnginePeak();
-      training.step();
+      await training.step();
       const { peak } = engineMemory()!;
       training.dispose();
       return peak;

@@ -123,7 +123,7 @@ describe('a pre-training', () => {
     expect(file.tensors.has('layer4.0.bn2.running_var')).toBe(true);
 
     const { network } = await loadSegmentation(segmentationPath(directory));
-    const encoder = network.encoderTensors();
+    const encoder = await network.encoderTensors();
     for (const [name, tensor] of file.tensors)
       expect(encoder.get(name)?.data, name).toEqual(toFloat32(tensor));
     network.dispose();

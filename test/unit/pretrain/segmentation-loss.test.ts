@@ -19,16 +19,16 @@ function made(seed: number): { logits: Float32Array; targets: Targets } {
 }
 
 /** As a tensor of one row of voxels, and the gradient read back. */
-function segmentationLoss(
+async function segmentationLoss(
   logits: Float32Array,
   targets: Targets,
   tasks: number,
   active: readonly number[],
   weight?: number,
-): { loss: number; dice: readonly number[]; gradient: Float32Array } {
+): Promise<{ loss: number; dice: readonly number[]; gradient: Float32Array }> {
   const before = tf.memory().numTensors;
   const z = tf.tensor5d(logits, [1, 1, 1, logits.length / tasks, tasks]);
-  const { loss, dice, gradient } = lossOnEngine(z, targets, active, weight);
+  const { loss, dice, gradient } = await lossOnEngine(z, targets, active, weight);
   const values = gradient.dataSync<'float32'>().slice();
   tf.dispose([z, gradient]);
   expect(tf.memory().numTensors).toBe(before);
@@ -45,10 +45,10 @@ describe.each([
   });
   afterAll(closeEngine);
 
-  it('is the cross-entropy and the soft Dice loss of a voxel that can be computed by hand', () => {
+  it('is the cross-entropy and the soft Dice loss of a voxel that can be computed by hand', async () => {
     // One voxel, one task, z = 0, y = 1: p = 1/2, cross-entropy log 2, Dice (2 * 1/2 + 1) / (1/2 + 1 + 1) = 0.8.
     const targets = { codes: Uint16Array.of(0), members: Uint8Array.of(1) };
-    const { loss, dice, gradient } = segmentationLoss(Float32Array.of(0), targets, 1, [0]);
+    const { loss, dice, gradient } = await segmentationLoss(Float32Array.of(0), targets, 1, [0]);
     expect(dice[0]).toBeCloseTo(0.8, 6);
     expect(loss).toBeCloseTo(Math.log(2) + 0.2, 6);
     // d/dp of -(2 p + 1) / (p + 2) at 1/2 is -3 / 2.5^2, and dp/dz = 1/4.
@@ -57,47 +57,52 @@ describe.each([
 
   it.each([[[0, 1, 2]], [[1]], [[2, 0]]])(
     'has the gradient that differences give, with tasks %j',
-    (active) => {
+    async (active) => {
       const { logits, targets } = made(1);
-      const { gradient } = segmentationLoss(logits.slice(), targets, TASKS, active);
-      const at = (index: number, by: number): number => {
+      const { gradient } = await segmentationLoss(logits.slice(), targets, TASKS, active);
+      const at = async (index: number, by: number): Promise<number> => {
         const moved = logits.slice();
         moved[index] += by;
-        return segmentationLoss(moved, targets, TASKS, active).loss;
+        return (await segmentationLoss(moved, targets, TASKS, active)).loss;
       };
       for (let index = 0; index < gradient.length; index += 37) {
-        const difference = (at(index, 0.1) - at(index, -0.1)) / 0.2;
+        const difference = ((await at(index, 0.1)) - (await at(index, -0.1))) / 0.2;
         expect(gradient[index]).toBeCloseTo(difference, 5);
         if (!active.includes(index % TASKS)) expect(gradient[index]).toBe(0);
       }
     },
   );
 
-  it('adds up over the parts of a batch', () => {
+  it('adds up over the parts of a batch', async () => {
     const { logits, targets } = made(2);
-    const whole = segmentationLoss(logits.slice(), targets, TASKS, [0, 1, 2], 1);
-    const part = segmentationLoss(logits.slice(), targets, TASKS, [0, 1, 2], 0.25);
+    const whole = await segmentationLoss(logits.slice(), targets, TASKS, [0, 1, 2], 1);
+    const part = await segmentationLoss(logits.slice(), targets, TASKS, [0, 1, 2], 0.25);
     expect(part.loss).toBeCloseTo(whole.loss / 4, 6);
     expect(part.gradient[5]).toBeCloseTo(whole.gradient[5] / 4, 8);
   });
 
-  it('stays finite where a task is surely right or surely wrong everywhere', () => {
+  it('stays finite where a task is surely right or surely wrong everywhere', async () => {
     const { targets } = made(3);
     for (const z of [-200, -88, 88, 200]) {
-      const result = segmentationLoss(new Float32Array(VOXELS * TASKS).fill(z), targets, TASKS, [0, 1, 2]);
+      const result = await segmentationLoss(
+        new Float32Array(VOXELS * TASKS).fill(z),
+        targets,
+        TASKS,
+        [0, 1, 2],
+      );
       expect(Number.isFinite(result.loss)).toBe(true);
       expect(result.gradient.every(Number.isFinite)).toBe(true);
     }
   });
 
-  it('gives a task without any voxel a loss of 0 where the network finds none', () => {
+  it('gives a task without any voxel a loss of 0 where the network finds none', async () => {
     const targets = { codes: new Uint16Array(100), members: Uint8Array.of(0) };
-    const { loss, dice } = segmentationLoss(new Float32Array(100).fill(-40), targets, 1, [0]);
+    const { loss, dice } = await segmentationLoss(new Float32Array(100).fill(-40), targets, 1, [0]);
     expect(dice[0]).toBeCloseTo(1, 6);
     expect(loss).toBeCloseTo(0, 6);
   });
 
-  it('takes any number of tasks, and more voxels than one thread takes at a time', () => {
+  it('takes any number of tasks, and more voxels than one thread takes at a time', async () => {
     for (const tasks of [1, 2, 4, 5, 23]) {
       const random = Random.seeded(tasks, 'many');
       const rows = 3;
@@ -105,7 +110,7 @@ describe.each([
       const codes = Uint16Array.from({ length: 5003 }, () => random.integer(rows));
       const logits = Float32Array.from({ length: 5003 * tasks }, () => random.normal(0, 4));
       const active = Array.from({ length: tasks }, (_, t) => t);
-      const ours = segmentationLoss(logits, { codes, members }, tasks, active);
+      const ours = await segmentationLoss(logits, { codes, members }, tasks, active);
       const direct = reference(logits, { codes, members }, tasks);
       expect(ours.loss).toBeCloseTo(direct.loss, 5);
       ours.dice.forEach((value, t) => expect(value).toBeCloseTo(direct.dice[t], 5));
@@ -117,14 +122,14 @@ describe.each([
   });
 
   // PyTorch's numbers for made(4), so that the agreement is checked without PyTorch as well.
-  it('has the value that PyTorch gave', () => {
+  it('has the value that PyTorch gave', async () => {
     const { logits, targets } = made(4);
-    const { loss, dice } = segmentationLoss(logits, targets, TASKS, [0, 1, 2]);
+    const { loss, dice } = await segmentationLoss(logits, targets, TASKS, [0, 1, 2]);
     expect(loss).toBeCloseTo(TORCH_LOSS, 5);
     dice.forEach((value, t) => expect(value).toBeCloseTo(TORCH_DICE[t], 5));
   });
 
-  it.skipIf(!havePython('torch'))('has the value and the gradient that PyTorch gives, live', () => {
+  it.skipIf(!havePython('torch'))('has the value and the gradient that PyTorch gives, live', async () => {
     const { logits, targets } = made(4);
     const y = Array.from(targets.codes).flatMap((code) => [
       ...MEMBERS.subarray(code * TASKS, (code + 1) * TASKS),
@@ -132,7 +137,7 @@ describe.each([
     const theirs = JSON.parse(
       python(TORCH, [String(TASKS)], JSON.stringify({ z: Array.from(logits), y })),
     ) as { loss: number; dice: number[]; gradient: number[] };
-    const ours = segmentationLoss(logits, targets, TASKS, [0, 1, 2]);
+    const ours = await segmentationLoss(logits, targets, TASKS, [0, 1, 2]);
     expect(ours.loss).toBeCloseTo(theirs.loss, 6);
     expect(theirs.loss).toBeCloseTo(TORCH_LOSS, 6);
     ours.dice.forEach((value, t) => expect(value).toBeCloseTo(theirs.dice[t], 6));

@@ -39,11 +39,11 @@ describe.each(Object.keys(GEOMETRIES) as GeometryName[])(
       }
     });
 
-    it("has the classifier's encoder: the same tensors, and from a seed the same values", () => {
+    it("has the classifier's encoder: the same tensors, and from a seed the same values", async () => {
       const network = new SegmentationNetwork(spec, decoder, 5);
       const classifier = new Network(spec, 5);
       const expected = [...classifier.weights.toBorder()].filter(([name]) => !name.startsWith('fc.'));
-      expect([...network.encoderTensors()]).toEqual(expected);
+      expect([...(await network.encoderTensors())]).toEqual(expected);
       network.dispose();
       classifier.dispose();
     });

@@ -65,9 +65,16 @@ function heads(count: number): Sample[] {
 function network(spec: NetworkSpec = SPEC): Network {
   const made = new Network(spec, 7);
   const random = Random.seeded(7, 'statistics');
-  for (const { mean, variance } of made.weights.running.values()) {
-    for (let c = 0; c < mean.length; c++) mean[c] = random.normal(0, 0.2);
-    for (let c = 0; c < variance.length; c++) variance[c] = random.uniform(0.5, 2);
+  for (const [name, channels] of made.program.norms) {
+    const some = (draw: () => number) => Float32Array.from({ length: channels }, draw);
+    made.weights.setFromBorder(
+      `${name}.running_mean`,
+      some(() => random.normal(0, 0.2)),
+    );
+    made.weights.setFromBorder(
+      `${name}.running_var`,
+      some(() => random.uniform(0.5, 2)),
+    );
   }
   return made;
 }
@@ -222,8 +229,9 @@ describe('a frozen part', () => {
       const steps = pass.backwardSteps(dlogits, { parameters: true });
       const names: string[] = [];
       for (let next = steps.next(); ; next = steps.next()) {
-        if (!next.done) names.push(next.value.layer);
-        else {
+        if (!next.done) {
+          if ('layer' in next.value) names.push(next.value.layer);
+        } else {
           tf.dispose([dlogits, ...next.value.parameters.values()]);
           return names;
         }
@@ -303,7 +311,7 @@ describe.skipIf(!havePython('torch'))(
           ]) {
             const stages = frozenAt(fineTuning, epoch);
             steps.push({ frozen: [...stages], heads: batch, labels: batch.map((n) => all[n].label) });
-            trainStep(
+            await trainStep(
               of,
               optimiser,
               batch.map((n) => all[n]),

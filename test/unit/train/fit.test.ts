@@ -108,14 +108,16 @@ function difference(a: Map<string, Float32Array>, b: Map<string, Float32Array>):
 }
 
 /** The gradient that a step of training went down: plain gradient descent at rate 1 subtracts it. */
-function steppedDown(
+async function steppedDown(
   batch: readonly Sample[],
   microBatch: number,
-): { by: Map<string, Float32Array>; of: Network } {
+): Promise<{ by: Map<string, Float32Array>; of: Network }> {
   const of = network();
   const before = of.weights.toBorder();
   const optimiser = new Optimiser(PLAIN.optimiser, of.weights);
-  trainStep(of, optimiser, batch, 0, { ...PLAIN, microBatch }, [1, 1], 1, () => Random.seeded(0, 'none'));
+  await trainStep(of, optimiser, batch, 0, { ...PLAIN, microBatch }, [1, 1], 1, () =>
+    Random.seeded(0, 'none'),
+  );
   optimiser.dispose();
   const after = of.weights.toBorder();
   const by = new Map(
@@ -142,26 +144,26 @@ describe('gradient accumulation', () => {
     expect(difference(whole, summed)).toBeLessThan(1e-5);
   });
 
-  it('in training normalises every part by itself, as the configuration says: another gradient than in one go', () => {
+  it('in training normalises every part by itself, as the configuration says: another gradient than in one go', async () => {
     const of = network();
     const expected = sum(parts.map((part) => gradients(of, part, 'batch', total)));
-    const inParts = steppedDown(batch, 2).by;
+    const inParts = (await steppedDown(batch, 2)).by;
     expect(difference(expected, inParts)).toBeLessThan(1e-3);
-    const inOneGo = steppedDown(batch, 6).by;
+    const inOneGo = (await steppedDown(batch, 6)).by;
     expect(difference(gradients(of, batch, 'batch'), inOneGo)).toBeLessThan(1e-3);
     expect(difference(inParts, inOneGo)).toBeGreaterThan(0.01);
   });
 
-  it('moves the running statistics once for every part', () => {
-    expect(steppedDown(batch, 2).of.weights.running.get('bn1')?.batches).toBe(3);
-    expect(steppedDown(batch, 6).of.weights.running.get('bn1')?.batches).toBe(1);
+  it('moves the running statistics once for every part', async () => {
+    expect((await steppedDown(batch, 2)).of.weights.runningOf('bn1').batches).toBe(3);
+    expect((await steppedDown(batch, 6)).of.weights.runningOf('bn1').batches).toBe(1);
   });
 
-  it('leaves no tensors behind', () => {
+  it('leaves no tensors behind', async () => {
     const of = network();
     const optimiser = new Optimiser(PLAIN.optimiser, of.weights);
     const before = tf.memory().numTensors;
-    trainStep(of, optimiser, batch, 0, { ...PLAIN, microBatch: 4 }, [1, 1], 1, () =>
+    await trainStep(of, optimiser, batch, 0, { ...PLAIN, microBatch: 4 }, [1, 1], 1, () =>
       Random.seeded(0, 'none'),
     );
     expect(tf.memory().numTensors).toBe(before);

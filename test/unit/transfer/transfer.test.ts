@@ -333,9 +333,17 @@ describe.skipIf(!torch)('PyTorch computes the same [needs python3-torch]', () =>
   ] as const)('a $arch ($geometry, $inChannels channels) exported for torch', async (given) => {
     const spec = networkSpec({ ...given, width: 1 / 8 });
     const network = new Network(spec, 11);
-    for (const { mean, variance } of network.weights.running.values()) {
-      mean.forEach((_, i) => (mean[i] = 0.1 * Math.sin(i)));
-      variance.forEach((_, i) => (variance[i] = 1 + 0.5 * Math.cos(i)));
+    for (const [name, channels] of network.program.norms) {
+      const by = (value: (i: number) => number) =>
+        Float32Array.from({ length: channels }, (_, i) => value(i));
+      network.weights.setFromBorder(
+        `${name}.running_mean`,
+        by((i) => 0.1 * Math.sin(i)),
+      );
+      network.weights.setFromBorder(
+        `${name}.running_var`,
+        by((i) => 1 + 0.5 * Math.cos(i)),
+      );
     }
     const [path, exported] = [join(folder, 'trained.safetensors'), join(folder, 'exported.pth')];
     await saveNetwork(path, network, { seen: ['a'] });

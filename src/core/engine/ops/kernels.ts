@@ -23,6 +23,10 @@ export const KERNELS = {
   subsamplePadGradient: 'FcdSubsamplePadGradient',
   resample: 'FcdResample',
   channelSum: 'FcdChannelSum',
+  foldNorm: 'FcdFoldNorm',
+  foldNormGradient: 'FcdFoldNormGradient',
+  moveRunning: 'FcdMoveRunning',
+  crossEntropyGradient: 'FcdCrossEntropyGradient',
   taskProbabilities: 'FcdTaskProbabilities',
   taskGradient: 'FcdTaskGradient',
   addInto: 'FcdAddInto',
@@ -83,6 +87,13 @@ export interface ConvAttrs {
  *   linear maps along depth, height and width (trilinear resizing, average pooling, their gradients).
  *
  * FcdChannelSum: inputs {x: [..., C]} -> [C], summed over all other axes.
+ *
+ * FcdFoldNorm: inputs {gamma, beta, mean, variance: all [C]}, attrs {epsilon} -> [scale, shift]; see ops/running-norm.ts.
+ * FcdFoldNormGradient: inputs {dscale, dshift, mean, variance}, attrs {epsilon} -> dgamma.
+ * FcdMoveRunning: inputs {running, batch: [C]}, attrs {momentum, factor}: running += momentum * (batch * factor -
+ *   running) IN PLACE. -> [].
+ *
+ * FcdCrossEntropyGradient: inputs {logits: [N, classes]}, attrs {labels, weights: N numbers each} -> dlogits.
  *
  * FcdTaskProbabilities: inputs {z: [N,D,H,W,T], codes: int32 [N*D*H*W], members: [codes, T rounded up to 4]}
  *   -> [p = sigmoid(z), sums: [blocks, 4, T rounded up to 4]]; see ops/task-loss.ts.

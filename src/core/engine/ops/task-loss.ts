@@ -31,56 +31,40 @@ export const paddedTasks = (tasks: number): number => 4 * Math.ceil(tasks / 4);
 
 /**
  * A sigmoid decision per voxel and task, with the sums that losses are made of.
- * @param z logits [N, D, H, W, tasks] @returns p [N, D, H, W, tasks], the caller's
+ * @param z logits [N, D, H, W, tasks]
+ * @returns p [N, D, H, W, tasks] and sums [blocks, 4, padded tasks], for {@link taskSums}; both the caller's
  */
-export function taskProbabilities(z: tf.Tensor5D, targets: TaskTargets): { p: tf.Tensor5D; sums: TaskSums } {
-  const tasks = z.shape[4];
+export function taskProbabilities(z: tf.Tensor5D, targets: TaskTargets): { p: tf.Tensor5D; sums: tf.Tensor } {
   if (hasKernel(KERNELS.taskProbabilities)) {
     const [p, sums] = runKernelMany(KERNELS.taskProbabilities, { z, ...targets });
-    const total = addBlocks(sums.dataSync<'float32'>(), tasks);
-    sums.dispose();
-    return { p: p as tf.Tensor5D, sums: total };
+    return { p: p as tf.Tensor5D, sums };
   }
-  const values = z.dataSync<'float32'>().slice();
-  const sums = probabilities(values, targets, tasks);
-  return { p: tf.tensor5d(values, z.shape), sums };
+  return tf.tidy(() => {
+    const y = presence(targets, z.shape);
+    const p = tf.sigmoid(z);
+    const excess = tf.sub(tf.relu(z), tf.mul(z, y));
+    const crossEntropy = tf.add(excess, tf.log1p(tf.exp(tf.neg(tf.abs(z)))));
+    const total = (x: tf.Tensor) => tf.sum(x, [0, 1, 2, 3]);
+    const sums = tf.stack([total(crossEntropy), total(tf.mul(p, y)), total(p), total(y)]);
+    const padding = paddedTasks(z.shape[4]) - z.shape[4];
+    return {
+      p,
+      sums: tf.expandDims(
+        tf.pad(sums, [
+          [0, 0],
+          [0, padding],
+        ]),
+        0,
+      ),
+    };
+  });
 }
 
-/** The gradient of what `factors` describe, with respect to the logits; takes over and disposes p. */
-export function taskGradient(p: tf.Tensor5D, targets: TaskTargets, factors: TaskFactors): tf.Tensor5D {
-  const tasks = p.shape[4];
+/** What {@link taskProbabilities} summed, by task, from the values of its `sums`. */
+export function taskSums(blocks: Float32Array, tasks: number): TaskSums {
   const padded = paddedTasks(tasks);
-  if (hasKernel(KERNELS.taskGradient)) {
-    const rows = new Float32Array(3 * padded);
-    [factors.a, factors.b, factors.c].forEach((row, n) => rows.set(Array.from(row), n * padded));
-    const table = tf.tensor2d(rows, [3, padded]);
-    runKernelMany(KERNELS.taskGradient, { p, ...targets, factors: table });
-    table.dispose();
-    return p;
-  }
-  const values = p.dataSync<'float32'>().slice();
-  const codes = targets.codes.dataSync<'int32'>();
-  const members = targets.members.dataSync<'float32'>();
-  const { a, b, c } = factors;
-  for (let v = 0, at = 0; v < codes.length; v++)
-    for (let t = 0, row = codes[v] * padded; t < tasks; t++, row++, at++) {
-      const value = values[at];
-      values[at] = a[t] * (value - members[row]) + value * (1 - value) * (b[t] + c[t] * members[row]);
-    }
-  const gradient = tf.tensor5d(values, p.shape);
-  p.dispose();
-  return gradient;
-}
-
-function emptySums(tasks: number): TaskSums {
   const zeros = (): Float64Array => new Float64Array(tasks);
-  return { crossEntropy: zeros(), both: zeros(), predicted: zeros(), present: zeros() };
-}
-
-/** @param blocks [blocks, 4, padded] */
-function addBlocks(blocks: Float32Array, tasks: number): TaskSums {
-  const padded = paddedTasks(tasks);
-  const sums = emptySums(tasks);
+  const sums = { crossEntropy: zeros(), both: zeros(), predicted: zeros(), present: zeros() };
   const rows = [sums.crossEntropy, sums.both, sums.predicted, sums.present];
   for (let block = 0; block < blocks.length; block += 4 * padded)
     rows.forEach((row, n) => {
@@ -89,23 +73,34 @@ function addBlocks(blocks: Float32Array, tasks: number): TaskSums {
   return sums;
 }
 
-/** Writes sigmoid(z) over the logits. */
-function probabilities(logits: Float32Array, targets: TaskTargets, tasks: number): TaskSums {
-  const codes = targets.codes.dataSync<'int32'>();
-  const members = targets.members.dataSync<'float32'>();
-  const padded = paddedTasks(tasks);
-  const sums = emptySums(tasks);
-  for (let v = 0, at = 0; v < codes.length; v++)
-    for (let t = 0, row = codes[v] * padded; t < tasks; t++, row++, at++) {
-      const z = logits[at];
-      const y = members[row];
-      const e = Math.exp(-Math.abs(z));
-      const p = (z < 0 ? e : 1) / (1 + e);
-      sums.crossEntropy[t] += Math.max(z, 0) - z * y + Math.log1p(e);
-      sums.both[t] += p * y;
-      sums.predicted[t] += p;
-      sums.present[t] += y;
-      logits[at] = p;
-    }
-  return sums;
+/** The gradient of what `factors` describe, with respect to the logits; takes over and disposes p. */
+export function taskGradient(p: tf.Tensor5D, targets: TaskTargets, factors: TaskFactors): tf.Tensor5D {
+  const tasks = p.shape[4];
+  if (hasKernel(KERNELS.taskGradient)) {
+    const padded = paddedTasks(tasks);
+    const rows = new Float32Array(3 * padded);
+    [factors.a, factors.b, factors.c].forEach((row, n) => rows.set(Array.from(row), n * padded));
+    const table = tf.tensor2d(rows, [3, padded]);
+    runKernelMany(KERNELS.taskGradient, { p, ...targets, factors: table });
+    table.dispose();
+    return p;
+  }
+  const gradient = tf.tidy(() => {
+    const y = presence(targets, p.shape);
+    const [a, b, c] = [factors.a, factors.b, factors.c].map((row) => tf.tensor1d(Float32Array.from(row)));
+    const slope = tf.mul(p, tf.sub(1, p));
+    return tf.add(tf.mul(a, tf.sub(p, y)), tf.mul(slope, tf.add(b, tf.mul(c, y)))) as tf.Tensor5D;
+  });
+  p.dispose();
+  return gradient;
+}
+
+/** 1 where a voxel belongs to a task, else 0: [N, D, H, W, tasks]. */
+function presence(
+  { codes, members }: TaskTargets,
+  shape: readonly [number, number, number, number, number],
+): tf.Tensor5D {
+  const [n, d, h, w, tasks] = shape;
+  const rows = tf.slice(members, [0, 0], [members.shape[0], tasks]);
+  return tf.reshape(tf.gather(rows, codes), [n, d, h, w, tasks]);
 }

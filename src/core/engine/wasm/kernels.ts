@@ -11,6 +11,7 @@ import { adamStep, elementwise, sgdStep } from './elementwise';
 import { normKernels } from './norm-kernels';
 import { globalAverage, globalAverageGradient, subsample } from './pooling';
 import { resample } from './resample';
+import { smallKernels } from './small-kernels';
 import { taskBlocks, taskGradient, taskProbabilities, type TaskShape } from './task-loss';
 
 const shape5 = (x: tf.TensorInfo) => x.shape as unknown as Shape5;
@@ -198,6 +199,7 @@ const IMPLEMENTATIONS: Readonly<Record<string, Implementation>> = {
   [KERNELS.conv3dInputGradient]: conv3dInputGradient,
   [KERNELS.conv3dFilterGradient]: conv3dFilterGradient,
   ...normKernels,
+  ...smallKernels,
   [KERNELS.globalAveragePool]: globalAveragePool,
   [KERNELS.globalAveragePoolGradient]: globalAveragePoolGradient,
   [KERNELS.subsamplePad]: subsamplePad,

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { InputError } from '../errors';
 import type { EngineMemory, EngineName, EngineOptions, EngineReport } from './engine';
 import type { EngineOpener, OpenedEngine } from './opened-engine';
+import { openTensorflow } from './tensorflow/open';
 import { openTfjsCpu } from './tfjs-cpu';
 import type { RecordedPlan } from './wasm/conv-plan';
 import type { Machine } from './wasm/machine';
@@ -15,6 +16,7 @@ const OPENERS: Readonly<Partial<Record<EngineName, EngineOpener>>> = {
   wasm: openWasm,
   cpu: openTfjsCpu,
   webgpu: openWebgpu,
+  tensorflow: openTensorflow,
 };
 
 let open: OpenedEngine | undefined;

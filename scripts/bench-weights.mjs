@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { build } from 'esbuild';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const cliMain = join(root, 'dist/cli/main.js');
@@ -30,28 +31,9 @@ peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 print(json.dumps({"times": times, "peak": peak, "version": torch.__version__}))
 `;
 
-const [mode, file, rounds] = process.argv.slice(2);
-if (mode === '--read' || mode === '--stream') await child(mode, file, Number(rounds));
-else await main(mode);
-
-/** In a process of its own: reads the file again and again, whole or tensor by tensor. */
-async function child(how, path, times) {
-  const { readWeights, withWeights } = await import(pathToFileURL(bundle).href);
-  const seconds = [];
-  for (let round = 0; round < times; round++) {
-    const start = performance.now();
-    if (how === '--read') await readWeights(path);
-    else
-      await withWeights(path, async (weights) => {
-        for await (const tensor of weights.values({ lent: true })) tensor.data.at(-1);
-      });
-    seconds.push((performance.now() - start) / 1000);
-  }
-  console.log(JSON.stringify({ times: seconds, peak: process.resourceUsage().maxRSS * 1024 }));
-}
+await main(process.argv[2]);
 
 async function main(given) {
-  const { build } = await import('esbuild'); // not in the children, whose memory is measured
   await build({
     entryPoints: [join(root, 'src/core/weights/read-weights.ts')],
     outfile: bundle,
@@ -80,6 +62,7 @@ async function main(given) {
 }
 
 function readings(path) {
+  const idle = ours(path(READ[0]), 0).peak;
   const rows = READ.map((name) => {
     for (const reader of [ours, torch]) reader(path(name), 1); // warms the cache
     // In turns, so that a busy machine is unfair to neither.
@@ -91,20 +74,26 @@ function readings(path) {
     const [again, thereAgain] = [0, 1].map((who) =>
       median(pairs.flatMap((pair) => pair[who].times.slice(1))),
     );
-    const peak = ours(path(name), 1, '--read').peak;
+    const peak = ours(path(name), 1).peak;
     const { peak: torchPeak, version } = torch(path(name), 1);
     const bytes = statSync(path(name)).size;
     return [
       ...[`resnet_${name}.pth`, mega(bytes), milli(here), milli(there), (here / there).toFixed(2)],
       ...[milli(again), milli(thereAgain), (again / thereAgain).toFixed(2)],
-      ...[mega(peak), (peak / bytes).toFixed(2), mega(torchPeak), version],
+      ...[
+        mega(peak),
+        (peak / bytes).toFixed(2),
+        ((peak - idle) / bytes).toFixed(2),
+        mega(torchPeak),
+        version,
+      ],
     ];
   });
   const version = rows[0].at(-1);
   console.log(
     `${cpus()[0].model.trim()}, ${cpus().length} cores; Node ${process.version}; torch ${version}\n`,
   );
-  console.log('Whole file in memory');
+  console.log(`Whole file in memory (a Node that reads nothing peaks at ${mega(idle)} MB)`);
   table(
     [
       'file',
@@ -117,6 +106,7 @@ function readings(path) {
       'ratio',
       'peak MB',
       'peak / file',
+      'above idle / file',
       'torch peak MB',
     ],
     rows.map((row) => row.slice(0, -1)),
@@ -124,9 +114,9 @@ function readings(path) {
 }
 
 function streamings(path) {
-  const idle = ours(path(STREAMED[0]), 0, '--stream').peak;
+  const idle = ours(path(STREAMED[0]), 0, 'streamed').peak;
   const rows = STREAMED.map((name) => {
-    const { peak, times } = ours(path(name), 1, '--stream');
+    const { peak, times } = ours(path(name), 1, 'streamed');
     return [
       ...[`resnet_${name}.pth`, mega(statSync(path(name)).size), milli(times[0])],
       ...[mega(peak), mega(peak - idle)],
@@ -171,9 +161,10 @@ function imports(path, folder) {
   table(['file', 'MB', 'ms', 'peak MB', 'above idle MB'], rows);
 }
 
-function ours(path, times, how = '--read') {
-  const script = fileURLToPath(import.meta.url);
-  return JSON.parse(execFileSync(process.execPath, [script, how, path, String(times)], { encoding: 'utf8' }));
+function ours(path, times, how = 'whole') {
+  const script = join(root, 'scripts/bench/read-weights.mjs');
+  const args = [script, pathToFileURL(bundle).href, how, path, String(times)];
+  return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' }));
 }
 
 function torch(path, times) {

@@ -23,12 +23,14 @@ const MODULES = {
 /** Programs, built where their source exists. */
 const PROGRAMS = {
   'src/core/engine/wasm/worker.ts': 'dist/engine/worker.js',
+  'src/core/engine/webgpu/probe.ts': 'dist/engine/gpu-probe.js',
   'src/cli/main.ts': 'dist/cli/main.js',
   'src/compute/main.ts': 'dist/compute/main.js',
   'scripts/bench/machine.ts': 'dist/bench/machine.js',
   'scripts/bench/our-peer.ts': 'dist/bench/our-peer.js',
   'scripts/transfer-trial/trial.ts': 'dist/trial/trial.js',
   'scripts/ship-weights/ship.ts': 'dist/trial/ship-weights.js',
+  'scripts/mask-figures.ts': 'dist/trial/mask-figures.js',
 };
 
 /**

@@ -19,6 +19,7 @@ import {
   convolveInputGradient,
 } from '../../src/core/engine/wasm/convolution';
 import { convSizes } from '../../src/core/engine/wasm/reference';
+import type { Profile } from '../../src/core/engine/wasm/profile';
 import { convFlops, geometryOf } from '../../src/core/engine/wasm/self-test';
 import { gradCamSteps } from '../../src/core/explain/gradcam';
 import { forwardFlops, valueShapes } from '../../src/core/model/flops';
@@ -162,10 +163,12 @@ async function answer(request: Request): Promise<object> {
       const start = performance.now();
       const { profile } = await profiled(() => opened()[request.kind]());
       const total = performance.now() - start;
-      return { total, operations: profile?.operations, kernels: profile?.kernels };
+      return { total, ...(profile && sections(profile)) };
     }
   }
 }
+
+const sections = ({ operations, kernels, convolutions }: Profile) => ({ operations, kernels, convolutions });
 
 function opened(): Whole {
   if (!whole) throw new Error('No network is open.');

@@ -12,7 +12,7 @@ export function table(rows) {
 }
 
 /** Where the time of one run of ours went: operations, what of it ran in kernels, and what lay outside of both. */
-export function printProfile({ total, operations, kernels }) {
+export function printProfile({ total, operations, kernels, convolutions }) {
   const share = (ms) => `${((100 * ms) / total).toFixed(1)} %`;
   const inOperations = operations.reduce((sum, { ms }) => sum + ms, 0);
   const inKernels = kernels.reduce((sum, { ms }) => sum + ms, 0);
@@ -23,6 +23,8 @@ export function printProfile({ total, operations, kernels }) {
   table([
     ['outside of operations', '', `${(total - inOperations).toFixed(1)} ms`, share(total - inOperations)],
   ]);
+  console.log('  convolutions');
+  table(bySize(convolutions));
   console.log('  kernels');
   table(bySize(kernels));
   const overhead = inOperations - inKernels;

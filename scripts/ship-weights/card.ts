@@ -1,7 +1,7 @@
 import type { PretrainingRecord } from '../../src/core/transfer/pretraining-record';
 import { describeSpec } from '../../src/core/model/spec';
 import type { ShippedEncoder } from '../../src/core/transfer/ship-encoder';
-import type { CatalogueEntry } from '../../src/protocol/catalogue';
+import type { CatalogueEntry, CatalogueHead } from '../../src/protocol/catalogue';
 import type { ShippedPlan } from './plan';
 
 /** What is said of every file, beyond what its checkpoint knows. */
@@ -36,6 +36,56 @@ export function entryOf(plan: ShippedPlan, shipped: ShippedEncoder, about: About
     dice: diceOf(record),
     licence: about.licence,
   };
+}
+
+/** The catalogue's entry of a whole segmentation network. @throws Error where the checkpoint has not one task of this name */
+export function headEntryOf(task: string, shipped: ShippedEncoder, about: AboutData): CatalogueHead {
+  const record = recordOf(shipped);
+  if (record.tasks.join() !== task)
+    throw new Error(`${task}: a network of ${record.tasks.join(', ')} was made.`);
+  const { arch, geometry, shortcut, width, axes, inChannels } = shipped.meta.spec;
+  return {
+    task,
+    ...{ arch, geometry, shortcut, width, axes, inChannels },
+    modality: record.modality,
+    file: `${task}.safetensors`,
+    bytes: shipped.bytes,
+    sha256: shipped.sha256,
+    card: `cards/${task}.md`,
+    data: about.data,
+    dice: diceOf(record),
+    licence: about.licence,
+  };
+}
+
+/** The model card of a network that makes masks. */
+export function headCardOf(entry: CatalogueHead, shipped: ShippedEncoder, about: AboutData): string {
+  const record = recordOf(shipped);
+  const { shape, spacing } = record.grid;
+  const [{ mean, low, high, n }] = record.dice;
+  const number = (value: number | null): string => value?.toFixed(3) ?? 'not measured';
+  const { trained, heldOut } = record.participants;
+  return `# ${entry.file}
+
+Segmentation network (a ${describeSpec(shipped.meta.spec)} with decoder and one head): what of a scan lies inside the skull.
+It makes the brain mask of scans that bring none (recipe \`mask: intracranial\`). For research, not for diagnosis.
+
+- **Data**: ${about.origin}
+- **Saw**: ${shape.join(' x ')}, voxels of ${spacing?.join(' x ') ?? 'each scan'} mm; ${trained.length} images of ${headsOf(trained)} heads to learn from, ${heldOut.length} of ${headsOf(heldOut)} held out. sha256 of images and label maps: \`${record.data}\`.
+- **Command**: \`fcd ${record.command.join(' ')}\`
+- **Seed** ${record.seed}; ${record.steps} steps, ${record.samplesSeen} volumes.${record.secondsOfCompute === undefined ? '' : ` ${Math.round(record.secondsOfCompute)} s of compute.`}
+- **Use**: every scan is normalised by its own statistics, as in training (batches of one image); of the scores above 0 the largest part that hangs together, holes filled, no lower below its top than it is wide, and without what hangs on it by less than 24 mm (src/core/intracranial/segment-inside.ts). With running statistics, as a classifier uses them, it is not to be used.
+- **Format**: safetensors, filters in float16, all else in float32; ${shipped.tensors} tensors, ${entry.bytes} bytes, sha256 \`${entry.sha256}\`.
+- **Licence**: ${entry.licence}.
+- **Limits**: it has seen drawn heads only. On real heads it was measured (models/README.md); where what it says is not plausible, Otsu's head mask serves, and that is said.
+
+Dice on held-out images, as it is used, on their own grid: **${number(mean)}** (95 % over heads ${number(low)} to ${number(high)}, ${n} images).
+`;
+}
+
+/** How many heads some images (\`head-1_T1w\`) are of. */
+function headsOf(images: readonly string[]): number {
+  return new Set(images.map((id) => id.replace(/_(T1w|FLAIR)$/, ''))).size;
 }
 
 /** The model card: what a person should know before building on these weights. */
@@ -78,5 +128,5 @@ function recordOf({ meta }: ShippedEncoder): PretrainingRecord {
 function diceOf({ dice, participants }: PretrainingRecord): CatalogueEntry['dice'] {
   const means = dice.flatMap(({ mean }) => (mean === null ? [] : [mean]));
   if (means.length === 0 || participants.heldOut.length === 0) return null;
-  return { mean: means.reduce((a, b) => a + b) / means.length, heads: participants.heldOut.length };
+  return { mean: means.reduce((a, b) => a + b) / means.length, heads: headsOf(participants.heldOut) };
 }

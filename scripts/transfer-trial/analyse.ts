@@ -3,6 +3,7 @@ import { mean } from '../../src/core/stats/describe';
 import { signFlipTest } from '../../src/core/stats/sign-flip';
 import { describeStrategy } from '../../src/protocol/catalogue';
 import type { CellRecord } from './cell-record';
+import { curvesFile } from './curves-figure';
 import {
   ARMS,
   CONDITIONS,
@@ -342,6 +343,13 @@ export function toMarkdown({ rows, comparisons, hypotheses, warnings }: Analysis
           ]),
       ),
     );
+    const pairs = comparisons.filter((one) => one.condition === condition && one.arm === 'single');
+    parts.push(
+      ...pairs.map(
+        ({ source, target }) =>
+          `![Learning curves, ${condition}, ${source} to ${target}](${curvesFile(condition, source, target)})`,
+      ),
+    );
   }
   parts.push(
     '### The hypotheses',
@@ -368,8 +376,8 @@ function cellsOfRow(row: Row): string[] {
     row.pretrainSeconds === 0
       ? 'none'
       : row.arm === 'none-compute'
-        ? `none; its ${Math.round(row.pretrainSeconds)} s as epochs`
-        : `${Math.round(row.pretrainSeconds)} s${row.pretrainDice === null ? '' : `, Dice ${row.pretrainDice.toFixed(2)}`}`;
+        ? `none; the ${Math.round(row.pretrainSeconds)} processor s as epochs`
+        : `${Math.round(row.pretrainSeconds)} processor s${row.pretrainDice === null ? '' : `, Dice ${row.pretrainDice.toFixed(2)}`}`;
   return [
     nameOf(row.arm),
     row.source === null ? row.target : `${row.source} → ${row.target}`,

@@ -18,9 +18,9 @@ const schema = v.object({
   epochs: v.number(),
   folds: v.number(),
   compute: v.object({
-    /** Wall-clock seconds of all folds' training epochs. */
+    /** Processor seconds of all folds' training epochs. */
     trainSeconds: v.number(),
-    /** Per fold, of the pre-training that it starts from, or whose compute was added; 0 for none. */
+    /** Likewise, per fold, of the pre-training that it starts from, or whose compute was added; 0 for none. */
     pretrainSeconds: v.number(),
   }),
   /** Mean Dice of the pre-training on held-out heads; null where there was none. */

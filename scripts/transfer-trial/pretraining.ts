@@ -61,6 +61,7 @@ export async function writeTasks(
 
 /** What a finished pre-training cost and how good it is. */
 export interface PretrainingCost {
+  /** Of the processor, in all threads. */
   readonly seconds: number;
   /** Mean Dice over tasks on held-out heads; null where nobody was held out. */
   readonly dice: number | null;
@@ -72,7 +73,7 @@ export async function costOf(run: string): Promise<PretrainingCost> {
   if (!record) throw new Error(`${run} holds weights without a record of their pre-training.`);
   const dice = record.dice.flatMap(({ mean }) => (mean === null ? [] : [mean]));
   return {
-    seconds: record.secondsOfCompute ?? trainingSeconds(await readFile(join(run, 'events.jsonl'), 'utf8')),
+    seconds: trainingSeconds(await readFile(join(run, 'events.jsonl'), 'utf8')),
     dice: dice.length === 0 ? null : dice.reduce((a, b) => a + b) / dice.length,
   };
 }
@@ -83,17 +84,19 @@ export async function isFinished(run: string): Promise<boolean> {
   return existsSync(log) && parseEvents(await readFile(log, 'utf8')).some(({ type }) => type === 'finished');
 }
 
-/** Seconds of the epochs that a log tells of, without the time that the run stood still. */
+/**
+ * Processor seconds of the epochs that a log tells of: what a run computed, also on a machine that was busy or halted it.
+ * @throws Error where the log was written by a version that did not count them
+ */
 export function trainingSeconds(log: string): number {
   let seconds = 0;
   let since: number | undefined;
-  for (const event of parseEvents(log)) {
-    const at = Date.parse(event.time);
-    if (event.type === 'started' || event.type === 'resumed') since = at;
-    else if (event.type === 'epoch' && since !== undefined) {
-      seconds += (at - since) / 1000;
-      since = at;
-    }
+  for (const { type, processorSeconds } of parseEvents(log)) {
+    if (type !== 'started' && type !== 'resumed' && type !== 'epoch') continue;
+    if (processorSeconds === undefined)
+      throw new Error('A run of the trial has no processor times: compute it again in another folder.');
+    if (type === 'epoch' && since !== undefined) seconds += processorSeconds - since;
+    since = processorSeconds;
   }
   return seconds;
 }

@@ -9,6 +9,7 @@ import { STANDARD, type Recipe } from '../../src/core/volume/recipe';
 import { parsePredictions } from '../../src/protocol/result-tables';
 import { resultsSchema, type Results } from '../../src/protocol/results';
 import { analyse, intoPage, toMarkdown } from './analyse';
+import { figuresOf } from './curves-figure';
 import { parseCell, readCell, type CellRecord } from './cell-record';
 import { runFcd, Stopped } from './fcd-process';
 import {
@@ -66,14 +67,10 @@ pre-training's compute added, cross-validated over seeds. Cells that are finishe
 
 const root = checkout();
 
-/** Small grids keep their own voxels; outside the brain everything is 0. */
-const RECIPE: Recipe = {
-  ...STANDARD,
-  spacing: null,
-  shape: null,
-  centre: 'grid',
-  mask: 'auto',
-  outside: 'zero',
+/** Small grids keep their own voxels; outside the brain everything is 0. Real heads come at 3 mm, without the neck. */
+const RECIPES: Readonly<Record<CohortPlan['kind'], Recipe>> = {
+  phantom: { ...STANDARD, spacing: null, shape: null, centre: 'grid', mask: 'auto', outside: 'zero' },
+  planted: { ...STANDARD, spacing: [3, 3, 3], shape: [48, 64, 56], mask: 'auto', outside: 'zero' },
 };
 
 const { values: given } = parseArgs({
@@ -121,7 +118,7 @@ async function main(out: string, settings: Settings): Promise<void> {
     return cells.forEach(({ id }) => say(`${existsSync(cellPath(out, id)) ? 'done' : 'to do'}  ${id}`));
   if (given.analyse) return tables(out);
   await keepSettings(out, settings);
-  await writeJson(join(out, 'recipe.json'), RECIPE);
+  for (const kind of ['phantom', 'planted'] as const) await writeJson(recipePath(out, kind), RECIPES[kind]);
   if (given.calibrate !== undefined) return calibrate(out, settings, numbers('--calibrate', given.calibrate));
   for (const [index, cell] of cells.entries()) {
     if (existsSync(cellPath(out, cell.id))) continue;
@@ -143,8 +140,14 @@ async function tables(out: string): Promise<void> {
         .filter((name) => name.endsWith('.json'))
         .sort()
     : [];
-  const analysis = analyse(await Promise.all(names.map((name) => readCell(join(folder, name)))));
+  const cells = await Promise.all(names.map((name) => readCell(join(folder, name))));
+  const analysis = analyse(cells);
   const markdown = toMarkdown(analysis);
+  for (const { file, svg } of figuresOf(cells))
+    for (const page of given.page === undefined ? [out] : [out, dirname(resolve(given.page))]) {
+      await mkdir(dirname(join(page, file)), { recursive: true });
+      await writeWhole(join(page, file), svg);
+    }
   await writeWhole(join(out, 'table.md'), markdown);
   await writeJson(join(out, 'analysis.json'), analysis);
   if (given.page !== undefined)
@@ -170,7 +173,7 @@ async function compute(out: string, cell: Cell, settings: Settings): Promise<Cel
     const plain = await readCell(cellPath(out, cell.id.replace('none-compute', 'none')));
     epochs += furtherEpochs(cost.seconds, plain.compute.trainSeconds / (plain.folds * plain.epochs));
   }
-  const results = await experiment(out, run, cell, cohort, epochs, settings, init);
+  const results = await experiment(out, run, cell, cohort, cell.cohort.kind, epochs, settings, init);
   return recordOf(cell, results, run, epochs, cost);
 }
 
@@ -179,6 +182,7 @@ async function experiment(
   run: string,
   { target, arch, width, seed }: Pick<Cell, 'target' | 'arch' | 'width' | 'seed'>,
   cohort: string,
+  kind: CohortPlan['kind'],
   epochs: number,
   { folds }: Settings,
   init: readonly string[],
@@ -189,7 +193,7 @@ async function experiment(
     ...['experiment', '--cohort', cohort, '--modality', target, '--out', run],
     ...['--arch', arch, '--geometry', 'compact', '--width', width],
     ...['--folds', String(folds), '--seed', String(seed), '--split-seed', String(SPLIT_SEED)],
-    ...['--training', training, '--preprocess', join(out, 'recipe.json')],
+    ...['--training', training, '--preprocess', recipePath(out, kind)],
     ...init,
     ...threads(),
   ]);
@@ -286,7 +290,7 @@ async function pretrain(
               ...['pretrain', '--tasks', tasks, '--modality', source, '--out', run],
               ...['--arch', cell.arch, '--geometry', 'compact', '--width', cell.width],
               ...['--epochs', String(settings.pretrainEpochs), '--seed', String(SPLIT_SEED)],
-              ...['--preprocess', join(out, 'recipe.json')],
+              ...['--preprocess', recipePath(out, cell.cohort.kind)],
               ...(fold === undefined ? [] : ['--fold', `${fold}/${settings.folds}`]),
               ...threads(),
             ],
@@ -358,6 +362,7 @@ async function calibrate(out: string, settings: Settings, difficulties: readonly
         run,
         { target, arch, width, seed },
         cohort,
+        plan.kind,
         epochs,
         settings,
         [],
@@ -427,6 +432,10 @@ function dataGiven(): string {
   if (given.data === undefined)
     throw new Error('The condition real needs --data DIR: heads, label maps, tasks23.json.');
   return resolve(given.data);
+}
+
+function recipePath(out: string, kind: CohortPlan['kind']): string {
+  return join(out, `recipe-${kind}.json`);
 }
 
 function cellPath(out: string, id: string): string {

@@ -1,8 +1,13 @@
 import type { RunRecord } from '../protocol/run';
 import { closeEngine, openEngine } from '../core/engine/choose';
-import type { EngineOptions, EngineReport } from '../core/engine/engine';
+import { ENGINES, type EngineName, type EngineOptions, type EngineReport } from '../core/engine/engine';
 import { InputError } from '../core/errors';
 import { tell } from './terminal';
+
+/** `wasm simd256, 2 threads`; `webgpu`. */
+export function engineName({ name, module, threads }: EngineReport): string {
+  return name === 'webgpu' ? name : `${[name, module].filter(Boolean).join(' ')}, ${threads} threads`;
+}
 
 /** Does work with the engine that the flags name, and closes it whatever happens. */
 export async function withEngine<T>(
@@ -16,8 +21,12 @@ export async function withEngine<T>(
   }
 }
 
+const isEngine = (name: string): name is EngineName => (ENGINES as readonly string[]).includes(name);
+
 function tellFallback(kernel: string): void {
-  tell(`${kernel} runs in JavaScript on one thread: this engine has no kernel of its own for it.`);
+  tell(
+    `${kernel} is slow: this engine has no kernel of its own for it, so it runs in JavaScript, or of several kernels of TensorFlow.js.`,
+  );
 }
 
 /**
@@ -29,28 +38,35 @@ export async function withNamedEngine<T>(
   work: (engine: EngineReport) => Promise<T>,
 ): Promise<T> {
   return withEngine({ tune: true, ...flags }, (engine) => {
-    tell(`Engine ${engine.name} ${engine.module ?? ''}, ${engine.threads} threads: ${engine.reason}`);
+    tell(`Engine ${engineName(engine)}: ${engine.reason}`);
     return work(engine);
   });
 }
 
 /**
- * As {@link withEngine}, for a run that has begun: its kernel module and thread count, not what is fastest now, so that
- * it goes on bit for bit. Another number of threads is possible and said; it changes no bit.
+ * As {@link withEngine}, for a run that has begun: its engine, kernel module and thread count, not what is fastest now,
+ * so that it goes on bit for bit. Another number of threads is possible and said; it changes no bit. Another engine is
+ * possible where it is asked for by name (the run says so): a GPU may be lost.
  */
 export async function withEngineOf<T>(
   record: RunRecord,
-  flags: Pick<EngineOptions, 'threads'>,
+  flags: Pick<EngineOptions, 'threads' | 'engine' | 'tensorflow'>,
   work: (engine: EngineReport) => Promise<T>,
 ): Promise<T> {
   const { name, module, threads, plan } = record.engine;
-  if (name !== 'wasm' && name !== 'cpu')
+  const { engine: asked = 'auto' } = flags;
+  if (asked !== 'auto' && asked !== name) return withNamedEngine(flags, work);
+  if (!isEngine(name))
     throw new InputError(`The run was computed by the engine ${name}, which this version does not have.`);
   const asRecorded = name === 'wasm' ? { plan: plan ?? {} } : {};
-  return withEngine({ engine: name, module, threads: flags.threads ?? threads, ...asRecorded }, (engine) => {
+  const { tensorflow } = flags;
+  const options = { engine: name, module, threads: flags.threads ?? threads, tensorflow, ...asRecorded };
+  return withEngine(options, (engine) => {
     if (engine.threads !== threads)
       tell(
-        `The run began with ${threads} threads and goes on with ${engine.threads}: the same numbers to the bit, at another pace.`,
+        name === 'tensorflow'
+          ? `The run began with ${threads} threads and goes on with ${engine.threads}: TensorFlow may round otherwise then.`
+          : `The run began with ${threads} threads and goes on with ${engine.threads}: the same numbers to the bit, at another pace.`,
       );
     return work(engine);
   });

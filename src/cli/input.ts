@@ -16,7 +16,7 @@ export interface InputFlags {
 export function addInputOptions(command: Command): Command {
   return command.option(
     '--brain <mask>',
-    'brain mask of the scan (NIfTI); else an Otsu head mask, and said so',
+    'brain mask of the scan (NIfTI); else what lies inside the skull by the head that comes along, else an Otsu head mask; which one is said',
   );
 }
 

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import type { TensorflowPlaces } from '../protocol/tensorflow';
 import { MODALITIES, type Modality } from '../core/cohort/cohort';
 import { ENGINES, type EngineName } from '../core/engine/engine';
 import { InputError } from '../core/errors';
@@ -13,7 +14,7 @@ import {
   type NetworkSpec,
   type Shortcut,
 } from '../core/model/spec';
-import { namedRecipe, type Recipe } from '../core/volume/recipe';
+import { namedRecipe, STANDARD, type Recipe } from '../core/volume/recipe';
 import type { Shape3, Triple } from '../core/volume/volume';
 
 /** The command line itself is wrong, whatever the files hold: exit code 2. */
@@ -71,6 +72,7 @@ export function addRecipeOptions(command: Command): Command {
       new Option('--mask <source>', 'brain mask for normalisation').choices([
         'auto',
         'given',
+        'intracranial',
         'otsu',
         'nonzero',
         'none',
@@ -95,7 +97,8 @@ export async function recipeGiven(flags: RecipeFlags, base?: Recipe): Promise<Re
     ...named,
     spacing: flags.spacing ?? named.spacing,
     shape: flags.shape ?? named.shape,
-    mask: flags.mask ?? named.mask,
+    // What is best today; the recipe that is stored names it.
+    mask: flags.mask === 'auto' ? STANDARD.mask : (flags.mask ?? named.mask),
   };
 }
 
@@ -103,6 +106,8 @@ export interface EngineFlags {
   readonly engine?: EngineName | 'auto';
   /** A kernel module by name. */
   readonly module?: string;
+  /** Where the engine tensorflow is to be found. */
+  readonly tensorflow?: TensorflowPlaces;
   readonly threads?: number;
   readonly background?: boolean;
 }
@@ -113,6 +118,11 @@ export function addEngineOptions(command: Command): Command {
     .option(
       '--module <name>',
       'kernels of the engine wasm by name (default: the fastest that computes rightly)',
+    )
+    .option(
+      '--tensorflow <folder>',
+      "engine tensorflow: a folder in which npm installed @tensorflow/tfjs-node-gpu or -node ('.' for this one)",
+      (folder): TensorflowPlaces => ({ named: folder }),
     )
     .option('--threads <n>', 'threads of the engine (default: physical cores)', wholeNumber(1))
     .option('--background', 'one thread at low priority, for work beside a training run');

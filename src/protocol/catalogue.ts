@@ -33,10 +33,23 @@ const entrySchema = v.strictObject({
 });
 export type CatalogueEntry = v.InferOutput<typeof entrySchema>;
 
+const headSchema = v.strictObject({
+  /** The one task of the head. */
+  task: v.string(),
+  ...v.omit(entrySchema, ['strategy', 'tasks']).entries,
+});
+/** A whole segmentation network that comes with this program: what it says is used, not trained on. */
+export type CatalogueHead = v.InferOutput<typeof headSchema>;
+
 export const catalogueSchema = v.pipe(
-  v.strictObject({ schema: v.literal(CATALOGUE_SCHEMA), weights: v.array(entrySchema) }),
+  v.strictObject({
+    schema: v.literal(CATALOGUE_SCHEMA),
+    weights: v.array(entrySchema),
+    heads: v.optional(v.array(headSchema), []),
+  }),
   v.check(
-    ({ weights }) => new Set(weights.map((one) => one.file)).size === weights.length,
+    ({ weights, heads }) =>
+      new Set([...weights, ...heads].map((one) => one.file)).size === weights.length + heads.length,
     'two entries share a file',
   ),
   v.check(
@@ -52,8 +65,19 @@ export const catalogueSchema = v.pipe(
 /** Weights that come with this program: encoders that were pre-trained on segmentation. */
 export type Catalogue = readonly CatalogueEntry[];
 
-/** @throws Error whose message is a sentence that names the field */
+/** All that a catalogue lists. */
+export interface CatalogueContents {
+  readonly weights: Catalogue;
+  readonly heads: readonly CatalogueHead[];
+}
+
+/** The weights of a catalogue. @throws Error whose message is a sentence that names the field */
 export function parseCatalogue(text: string, where: string): Catalogue {
+  return parseCatalogueContents(text, where).weights;
+}
+
+/** @throws Error whose message is a sentence that names the field */
+export function parseCatalogueContents(text: string, where: string): CatalogueContents {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -61,7 +85,7 @@ export function parseCatalogue(text: string, where: string): Catalogue {
     throw new Error(`${where} is not JSON: the catalogue of weights is damaged.`);
   }
   const result = v.safeParse(catalogueSchema, value);
-  if (result.success) return result.output.weights;
+  if (result.success) return result.output;
   const [issue] = result.issues;
   throw new Error(`${where} is not valid at ${v.getDotPath(issue) ?? 'the top'}: ${issue.message}.`);
 }

@@ -156,6 +156,8 @@ export const engineReportSchema = v.object({
   threads: v.number(),
   node: v.string(),
   reason: v.string(),
+  /** The GPU in use, or why none is; null where that was not asked. */
+  gpu: v.nullable(v.string()),
   /** One thread at low priority, for a training run has the machine. */
   background: v.boolean(),
   /** What was tested, and how fast it is on one thread (GFLOP/s); every kernel module in the answer to `engine`. */
@@ -228,7 +230,7 @@ export const predictionSchema = v.object({
   probability: v.number(),
   predicted: v.string(),
   /** Which brain mask the image was normalised with. */
-  brainSource: v.picklist(['given', 'otsu', 'nonzero', 'none']),
+  brainSource: v.picklist(['given', 'intracranial', 'otsu', 'nonzero', 'none']),
   /** What a reader must know (no recipe, another brain mask than in training, odd weights), a sentence each. */
   remarks: v.array(v.string()),
 });

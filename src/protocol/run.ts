@@ -7,6 +7,8 @@ export const RUN_SCHEMA = 1;
 export const engineSchema = v.object({
   name: v.string(),
   module: v.optional(v.string()),
+  /** The GPU of the engine webgpu, in its driver's words. */
+  adapter: v.optional(v.string()),
   threads: v.number(),
   node: v.string(),
   /** Algorithm of every convolution by shape and pass: a run that goes on replays it. */
@@ -109,7 +111,11 @@ export type ProcessRecord = v.InferOutput<typeof processSchema>;
  */
 export const STOP_FILE = 'stop';
 
-const at = { time: v.string() };
+const at = {
+  time: v.string(),
+  /** Of all threads of the process so far: what work cost, however busy or halted the machine was meanwhile. */
+  processorSeconds: v.optional(v.number()),
+};
 
 /** A line of events.jsonl. */
 export const eventSchema = v.variant('type', [

@@ -2,7 +2,10 @@ import { cpus, totalmem } from 'node:os';
 import type { Command } from 'commander';
 import { closeEngine, openEngine } from '../../core/engine/choose';
 import type { EngineReport, PlanReport } from '../../core/engine/engine';
+import { tryGpu } from '../../core/engine/webgpu/try-gpu';
+import { againstUse, type GpuVerdict } from '../../core/engine/webgpu/verdict';
 import { VERSION } from '../../core/version';
+import { engineName } from '../engine';
 import { addEngineOptions, type EngineFlags } from '../options';
 import { print, printJson, table } from '../terminal';
 
@@ -16,6 +19,8 @@ export interface DoctorReport {
     readonly platform: string;
   };
   readonly engine: EngineReport;
+  /** How a trial of the GPU in a process of its own ended, and why it is not taken unless it is asked for. */
+  readonly gpu: GpuVerdict & { readonly against: string | null };
 }
 
 export function addDoctor(fcd: Command): void {
@@ -24,6 +29,8 @@ export function addDoctor(fcd: Command): void {
     .description('which runtime and engine compute here, why, and whether they compute rightly')
     .option('--json', 'JSON on standard output');
   addEngineOptions(command).action(async (flags: EngineFlags & { json?: boolean }) => {
+    // Apart from what is chosen, and never within this process: a faulty driver takes it down.
+    const verdict = await tryGpu();
     const engine = await openEngine(flags);
     await closeEngine();
     const report: DoctorReport = {
@@ -40,15 +47,16 @@ export function addDoctor(fcd: Command): void {
         platform: `${process.platform}-${process.arch}`,
       },
       engine,
+      gpu: { ...verdict, against: againstUse(verdict) ?? null },
     };
     if (flags.json) printJson(report);
     else print(forPeople(report));
   });
 }
 
-function forPeople({ version, runtime, machine, engine }: DoctorReport): string {
+function forPeople({ version, runtime, machine, engine, gpu }: DoctorReport): string {
   const tests = engine.selfTest.map((test) => [
-    test.module === engine.module ? `* ${test.module}` : `  ${test.module}`,
+    test.module === (engine.module ?? engine.name) ? `* ${test.module}` : `  ${test.module}`,
     test.ok ? 'right' : 'not usable',
     test.ok ? test.gflops.toFixed(0) : '',
     test.detail,
@@ -57,10 +65,24 @@ function forPeople({ version, runtime, machine, engine }: DoctorReport): string 
     `FCD Lens ${version}`,
     `Runtime  Node ${runtime.node} (${runtime.reason})`,
     `Machine  ${machine.cpu}, ${machine.logicalCores} logical cores, ${machine.memoryGb} GB, ${machine.platform}`,
-    `Engine   ${engine.name}${engine.module ? ` ${engine.module}` : ''}, ${engine.threads} threads: ${engine.reason}`,
+    `Engine   ${engineName(engine)}: ${engine.reason}`,
     ...(engine.plan ? [`Plan     ${planLine(engine.plan)}`] : []),
+    ...(engine.passedBy ?? []).map(({ name, reason }) => `         not ${name}: ${reason}`),
+    ...gpuLines(gpu),
     ...(tests.length > 0 ? ['', table(['  module', 'self-test', 'GFLOP/s', 'detail'], tests)] : []),
   ].join('\n');
+}
+
+/** What the GPU is, and what of it matters to networks. */
+function gpuLines({ right, detail, gflops, adapter }: GpuVerdict): string[] {
+  if (!adapter) return [`GPU      ${detail}`];
+  const { description, dawn, software, features, limits } = adapter;
+  const gb = (bytes: number) => (bytes / 2 ** 30).toFixed(1);
+  const { maxBufferSize, maxStorageBufferBindingSize } = limits;
+  return [
+    `GPU      ${description}${software ? ' (software)' : ''}, Dawn ${dawn}: ${right ? `right, ${gflops.toPrecision(3)} GFLOP/s in a convolution` : 'not usable'}; ${detail}`,
+    `         a tensor at most ${gb(Math.min(maxBufferSize, maxStorageBufferBindingSize))} GB; ${features.join(', ') || 'no optional features'}`,
+  ];
 }
 
 /** How the convolutions' algorithms are chosen. */

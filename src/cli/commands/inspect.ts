@@ -45,8 +45,8 @@ async function run(given: string, flags: InspectFlags): Promise<void> {
   const progress = new Progress(flags.json);
   await withWeights(path, async (file) => {
     const network = networkOrReason(file, path, flags.geometry);
-    const spec = 'spec' in network ? network.spec : undefined;
-    const layers = spec && grid ? layerTable(spec, grid) : undefined;
+    const known = 'spec' in network;
+    const layers = known && grid ? layerTable(network, grid) : undefined;
     const common = { path, bytes: (await stat(path)).size, file, network, layers };
     if (flags.compare !== undefined) {
       const other = await checkpointPath(flags.compare);
@@ -65,7 +65,7 @@ async function run(given: string, flags: InspectFlags): Promise<void> {
       }
     }
     if (!flags.json && layers) printLayers(layers);
-    if (!flags.json && grid && !spec)
+    if (!flags.json && grid && !known)
       tell('There are no layers to show: the file is no network that is known here.');
     for (const warning of file.warnings) tell(`warning: ${warning}`);
   });

@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import type { PretrainingResults } from '../../protocol/pretraining';
-import { HEAD_MODALITIES, type HeadModality } from '../../core/cohort/cohort';
+import { MODALITIES, channelsOf, type Modality } from '../../core/cohort/cohort';
 import type { EngineReport } from '../../core/engine/engine';
 import { InputError, StoppedError } from '../../core/errors';
 import { RunDirectory } from '../../core/experiment/run-directory';
@@ -46,7 +46,7 @@ import { addTrainingOptions, trainingGiven, type TrainingFlags } from '../traini
 interface PretrainFlags extends NetworkFlags, RecipeFlags, EngineFlags, TrainingFlags {
   readonly tasks?: string;
   readonly single?: string;
-  readonly modality?: HeadModality;
+  readonly modality?: Modality;
   readonly fold?: { index: number; count: number };
   readonly folds?: number;
   readonly holdOutNobody?: boolean;
@@ -66,8 +66,8 @@ export function addPretrain(fcd: Command): void {
     .addOption(
       new Option(
         '--modality <contrast>',
-        'what the network sees (default: what the tasks file says, else T1w)',
-      ).choices([...HEAD_MODALITIES]),
+        'what the network sees; mixed: every image of either contrast (default: what the tasks file says, else T1w)',
+      ).choices([...MODALITIES]),
     )
     .addOption(
       new Option('--fold <k/K>', 'which fold of the heads is held out (default: 1/5)').argParser(foldOf),
@@ -92,10 +92,10 @@ export function addPretrain(fcd: Command): void {
   addNetworkOptions(command);
   addRecipeOptions(command);
   addEngineOptions(command);
-  // A run that goes on is what its run.json says; only the thread count may follow the machine.
+  // A run that goes on is what its run.json says; only thread count and engine may follow the machine.
   const decided = command.options
     .map((option) => option.attributeName())
-    .filter((name) => name !== 'threads');
+    .filter((name) => name !== 'threads' && name !== 'engine');
   command
     .addOption(new Option('--resume <run>', 'go on with a run that was stopped').conflicts(decided))
     .action(async (flags: PretrainFlags) => {
@@ -124,7 +124,7 @@ async function begin(out: string, flags: PretrainFlags): Promise<void> {
   const spec = networkSpec({
     ...networkGiven(flags),
     arch: required(flags.arch, '--arch NAME'),
-    inChannels: modality === 'T1w+FLAIR' ? 2 : 1,
+    inChannels: channelsOf(modality),
   });
   const recipe =
     (await recipeGiven(flags, flags.preprocess === undefined ? OWN_GRID : undefined)) ?? OWN_GRID;
@@ -209,7 +209,7 @@ async function run(directory: RunDirectory, store: HeadStore): Promise<void> {
 }
 
 /** The per-task table, for the terminal. */
-export function diceLines({ tasks, mean, cases, notes, title }: PretrainingResults): string {
+export function diceLines({ tasks, mean, cases, notes, title, modality }: PretrainingResults): string {
   if (cases.length === 0) return [title, ...notes].join('\n');
   const number = (value: number | null): string => (value === null ? '' : value.toFixed(3));
   const row = (name: string, { mean: value, low, high, n }: typeof mean): string[] => [
@@ -222,7 +222,7 @@ export function diceLines({ tasks, mean, cases, notes, title }: PretrainingResul
   return [
     `${title}: Dice on held-out heads, with the 95 % interval of a bootstrap over heads`,
     table(
-      ['task', 'Dice', 'low', 'high', 'heads'],
+      ['task', 'Dice', 'low', 'high', modality === 'mixed' ? 'images' : 'heads'],
       [...tasks.map((one) => row(one.task, one)), row('mean over tasks', mean)],
     ),
     ...notes,

@@ -64,10 +64,10 @@ export function addTrain(fcd: Command): void {
   addNetworkOptions(command);
   addRecipeOptions(command);
   addEngineOptions(command);
-  // A run that goes on is what its run.json says; only the thread count may follow the machine.
+  // A run that goes on is what its run.json says; only thread count and engine may follow the machine.
   const decided = command.options
     .map((option) => option.attributeName())
-    .filter((name) => name !== 'threads');
+    .filter((name) => name !== 'threads' && name !== 'engine');
   command
     .addOption(new Option('--resume <run>', 'go on with a run that was stopped').conflicts(decided))
     .action(async (flags: TrainFlags) => {

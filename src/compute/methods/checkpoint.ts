@@ -1,10 +1,14 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { InputError } from '../../core/errors';
-import { sha256Of } from '../../core/files/sha256';
 import { factsOfFile } from '../../core/inspect/facts-of-file';
 import { layerTable, parseGrid } from '../../core/inspect/layer-table';
-import { learnableValues, networkOfFile, networkOrReason } from '../../core/inspect/network-of-file';
+import {
+  describeParts,
+  learnableValues,
+  networkOfFile,
+  networkOrReason,
+} from '../../core/inspect/network-of-file';
 import { statisticsOfTensors } from '../../core/inspect/statistics-of-tensors';
 import { describeSpec } from '../../core/model/spec';
 import { registeredBytes, registeredName } from '../../core/transfer/registry';
@@ -15,6 +19,7 @@ import { withWeights } from '../../core/weights/read-weights';
 import { DTYPE_BYTES, elementCount, type TensorFormat } from '../../core/weights/tensors';
 import type { ComputeParams, ComputeResult } from '../../protocol/compute';
 import { MOST_DEAD_NAMED } from '../../protocol/inspection';
+import { HashedFiles } from '../hashed-files';
 import type { Job } from '../job';
 
 const FORMATS: Readonly<Record<TensorFormat, string>> = {
@@ -155,11 +160,11 @@ export async function layers({
 }: ComputeParams<'layers'>): Promise<ComputeResult<'layers'>> {
   const sides = parseGrid(grid);
   return withWeights(path, async (weights) => {
-    const { spec } = networkOfFile(weights, path, geometry);
-    const table = layerTable(spec, sides);
+    const network = networkOfFile(weights, path, geometry);
+    const table = layerTable(network, sides);
     return {
       ...table,
-      title: describeSpec(spec),
+      title: describeParts(network),
       input: { ...table.input, grid: [...sides] },
       layers: table.layers.map((layer) => ({ ...layer, grid: layer.grid && [...layer.grid] })),
     };
@@ -171,7 +176,7 @@ export async function identify(
   { path }: ComputeParams<'identify'>,
   job: Job,
 ): Promise<ComputeResult<'identify'>> {
-  const sha256 = await sha256Of(path, await hashMeter(path, job));
+  const sha256 = await hashOf(path, job);
   const entry = registeredBytes(sha256);
   if (entry) {
     const { id, trainedOn, from } = entry;
@@ -190,13 +195,15 @@ export async function identify(
   return { sha256, match: null, sentence };
 }
 
-/** A function to await after every piece of a file that is read for its hash. */
-export async function hashMeter(path: string, job: Job): Promise<(done: number) => Promise<void>> {
+const hashed = new HashedFiles();
+
+/** SHA-256 of a file; one that was asked for before is not read again. */
+export async function hashOf(path: string, job: Job): Promise<string> {
   const { size } = await stat(path);
-  return async (done) => {
+  return hashed.sha256(path, async (done) => {
     job.say('Hashing the file', done / Math.max(1, size));
     await job.breathe();
-  };
+  });
 }
 
 /** A function to await after every piece of work, with the number of values it looked at. */

@@ -1,5 +1,5 @@
 import { testModules } from '../../core/engine/wasm/open';
-import type { EngineOptions, EngineReport } from '../../core/engine/engine';
+import { ENGINES, type EngineName, type EngineOptions, type EngineReport } from '../../core/engine/engine';
 import type { ComputeSettings, EngineReportMessage } from '../../protocol/compute';
 import type { Job } from '../job';
 import type { Resident } from '../resident';
@@ -16,7 +16,8 @@ export function engine(
     if (settings.engine === 'auto') return report;
     job.say('Testing all kernels');
     await job.breathe();
-    return { ...report, selfTest: (await testModules()).map((trial) => ({ ...trial })) };
+    const ofGpu = report.selfTest.filter(({ module }) => module === 'webgpu');
+    return { ...report, selfTest: [...ofGpu, ...(await testModules()).map((trial) => ({ ...trial }))] };
   });
 }
 
@@ -25,9 +26,11 @@ export function engineOptions({ background, engine, threads }: ComputeSettings):
   const wanted = background ? 1 : threads;
   return {
     ...(wanted > 0 && { threads: wanted }),
-    ...(engine === 'cpu' ? { engine: 'cpu' } : engine !== 'auto' && { module: engine }),
+    ...(isEngine(engine) ? { engine } : engine !== 'auto' && { module: engine }),
   };
 }
+
+const isEngine = (name: string): name is EngineName => (ENGINES as readonly string[]).includes(name);
 
 /** An engine's report as the editor is told it. */
 export function engineMessage(report: EngineReport, { background }: ComputeSettings): EngineReportMessage {
@@ -37,6 +40,8 @@ export function engineMessage(report: EngineReport, { background }: ComputeSetti
     threads: report.threads,
     node: report.node,
     reason: report.reason,
+    gpu:
+      report.adapter?.description ?? report.passedBy?.find(({ name }) => name === 'webgpu')?.reason ?? null,
     background,
     selfTest: report.selfTest.map((trial) => ({ ...trial })),
   };

@@ -8,7 +8,7 @@ import {
 import { withWeights } from '../../core/weights/read-weights';
 import type { ComputeParams, ComputeResult } from '../../protocol/compute';
 import type { Job } from '../job';
-import { hashMeter } from './checkpoint';
+import { hashOf } from './checkpoint';
 
 /** What importing a file would come to; nothing is written. */
 export async function planImport(
@@ -16,7 +16,7 @@ export async function planImport(
   job: Job,
 ): Promise<ComputeResult<'planImport'>> {
   const request = { path, given: given(geometry, axes), acceptDefaults: true };
-  return message(path, await examineImport(request, await hashMeter(path, job)));
+  return message(path, await examineImport(request, (file) => hashOf(file, job)));
 }
 
 /** Writes the checkpoint, whole or not at all. */
@@ -31,6 +31,7 @@ export async function importWeights(
       job.say('Writing the checkpoint', done / total);
       await job.breathe();
     },
+    (file) => hashOf(file, job),
   );
   return message(path, result);
 }

@@ -1,4 +1,5 @@
 import { InputError } from '../errors';
+import { intracranialMask } from '../intracranial/shipped-head';
 import { zScoreLine } from '../volume/intensity';
 import { maskAbove, wholeGrid } from '../volume/mask';
 import { readNifti } from '../volume/nifti-read';
@@ -13,6 +14,8 @@ export interface PreparedScan {
   readonly channels: readonly Volume[];
   readonly brain: Mask;
   readonly brainSource: MaskSource;
+  /** Why the brain mask is not the one that the recipe would rather have: half a sentence. */
+  readonly brainNote?: string;
   /** The subject's own grid: that of the first image as it lies in its file. */
   readonly subject: Grid;
 }
@@ -27,7 +30,8 @@ export interface PreparedCase extends PreparedScan {
 
 /**
  * Reads the images of one scan and applies the recipe: training, predict and explain share this. The first image decides
- * the grid; further ones are resampled to it and normalised within the same brain mask.
+ * the grid and, where none is given, the brain mask; further ones are resampled to it and normalised within the same
+ * mask. A recipe that takes the intracranial mask needs an engine.
  * @param images one path per input channel @param brainPath a brain mask on any grid
  * @throws InputError that names the file
  */
@@ -39,13 +43,18 @@ export async function prepareScan(
   const [first, ...others] = images;
   const { volume: image } = await readNifti(first);
   const given = brainPath === undefined ? undefined : await readMask(brainPath);
-  const { volume, brain, brainSource } = naming(first, () => applyRecipe(image, recipe, { brain: given }));
+  const inside = recipe.mask === 'intracranial' && !given ? await intracranialMask(image) : undefined;
+  const intracranial = inside && 'on' in inside ? inside.on : undefined;
+  const brainNote = inside && 'refused' in inside ? inside.refused : undefined;
+  const { volume, brain, brainSource } = naming(first, () =>
+    applyRecipe(image, recipe, { brain: given, intracranial }),
+  );
   const channels = [volume];
   for (const path of others) {
     const other = (await readNifti(path)).volume;
     channels.push(naming(path, () => furtherChannel(other, volume, brain, recipe)));
   }
-  return { channels, brain, brainSource, subject: { shape: image.shape, affine: image.affine } };
+  return { channels, brain, brainSource, brainNote, subject: { shape: image.shape, affine: image.affine } };
 }
 
 /** {@link prepareScan} for a case of a cohort, with its lesion mask. @throws InputError that names the file */

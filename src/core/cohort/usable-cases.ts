@@ -11,7 +11,7 @@ export interface CaseSelection {
  * every image of a contrast becomes a case of its own; its id says which (`sub-01_T1w`), its source stays the head's, so
  * that both are always in the same fold.
  */
-export function casesWith(cohort: Cohort, modality: Modality): CaseSelection {
+export function casesWith(cohort: Pick<Cohort, 'cases'>, modality: Modality): CaseSelection {
   const usable: Case[] = [];
   const excluded: { case: Case; reason: string }[] = [];
   for (const one of cohort.cases) {

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { InputError } from '../errors';
+import { InputError, messageOf } from '../errors';
 import type { EngineMemory, EngineName, EngineOptions, EngineReport } from './engine';
 import type { EngineOpener, OpenedEngine } from './opened-engine';
 import { openTensorflow } from './tensorflow/open';
@@ -9,28 +9,58 @@ import type { Machine } from './wasm/machine';
 import { openWasm, requireModule } from './wasm/open';
 import { Profile } from './wasm/profile';
 import { timePeak } from './wasm/peak';
-import { openWebgpu } from './webgpu/open';
+import { openTestedWebgpu } from './webgpu/open';
+import { knownGpu, noGpuHere } from './webgpu/try-gpu';
+import { againstUse } from './webgpu/verdict';
 
 /** How each engine is opened. */
-const OPENERS: Readonly<Partial<Record<EngineName, EngineOpener>>> = {
+const OPENERS: Readonly<Record<EngineName, EngineOpener>> = {
   wasm: openWasm,
   cpu: openTfjsCpu,
-  webgpu: openWebgpu,
+  webgpu: openTestedWebgpu,
   tensorflow: openTensorflow,
 };
 
 let open: OpenedEngine | undefined;
 
-/** Opens what is to compute and makes it tfjs-core's backend. An engine that was open is closed, and its tensors are lost. */
+/**
+ * Opens what is to compute and makes it tfjs-core's backend: what was asked for, else a GPU that computes rightly, else
+ * the wasm engine. An engine that was open is closed, and its tensors are lost.
+ */
 export async function openEngine(options: EngineOptions = {}): Promise<EngineReport> {
   await closeEngine();
   checkOptions(options);
   tf.enableProdMode(); // silences tfjs's advice on the console; it checks as much as before
-  const name = options.engine === undefined || options.engine === 'auto' ? 'wasm' : options.engine;
-  const opener = OPENERS[name];
-  if (!opener) throw new InputError(`This version has no engine "${name}".`);
-  open = await opener(options);
+  open = await openerOf(options)(options);
   return open.report;
+}
+
+function openerOf({ engine = 'auto', module }: EngineOptions): EngineOpener {
+  if (engine === 'auto') return module ? openWasm : openBest;
+  return OPENERS[engine];
+}
+
+/** The best engine that works here; those that it is not are named with the reason. */
+async function openBest(options: EngineOptions): Promise<OpenedEngine> {
+  let reason = await againstGpu(options);
+  if (reason === undefined)
+    try {
+      const { report, ...opened } = await openTestedWebgpu(options);
+      return {
+        ...opened,
+        report: { ...report, reason: `a GPU that computes rightly: ${report.adapter?.description}` },
+      };
+    } catch (error) {
+      reason = messageOf(error);
+    }
+  const { report, ...opened } = await openWasm(options);
+  return { ...opened, report: { ...report, passedBy: [{ name: 'webgpu', reason }] } };
+}
+
+/** Why no GPU is taken where none was asked for; undefined where one is. */
+async function againstGpu({ background }: EngineOptions): Promise<string | undefined> {
+  if (background) return 'in the background the GPU is left to what trains on it';
+  return noGpuHere() ?? againstUse(await knownGpu());
 }
 
 /** Frees what the engine holds and forgets the backend; its tensors cannot be used any more. */

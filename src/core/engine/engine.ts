@@ -30,11 +30,14 @@ export interface EngineReport {
   readonly module?: string;
   /** The GPU of the engine `webgpu`. */
   readonly adapter?: AdapterReport;
+  /** Engines that the choice went past, and why. */
+  readonly passedBy?: readonly { readonly name: EngineName; readonly reason: string }[];
   readonly threads: number;
   readonly node: string;
   readonly reason: string;
   /** Where the choice of each convolution's algorithm comes from. */
   readonly plan?: PlanReport;
+  /** What was compared with double precision before it was taken. */
   readonly selfTest: readonly {
     readonly module: string;
     readonly ok: boolean;
@@ -77,6 +80,10 @@ export interface EngineOptions {
   readonly threads?: number;
   /** One thread (unless `threads` says otherwise) at low priority: for work beside a training run. */
   readonly background?: boolean;
+  /** GPU: lower limits of a buffer than its own, to see what a smaller one does. Bytes. */
+  readonly gpuLimits?: Readonly<Partial<Record<'maxBufferSize' | 'maxStorageBufferBindingSize', number>>>;
+  /** GPU: so many bytes of its memory may be taken; default: what there is, which WebGPU does not tell. */
+  readonly gpuMemory?: number;
   /** A kernel module by name, for replay of a recorded plan and for tests. */
   readonly module?: string;
   /** Where the engine `tensorflow` may look for its package; default: where the environment says. */

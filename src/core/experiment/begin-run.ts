@@ -6,6 +6,7 @@ import type { NetworkSpec } from '../model/spec';
 import type { TrainingConfig } from '../train/config';
 import { VERSION } from '../version';
 import type { Recipe } from '../volume/recipe';
+import { engineRecord } from './engine-of-run';
 import { requireUnseen } from './init-weights';
 import { splitForValidation } from './run';
 
@@ -56,7 +57,7 @@ export function runRecord(asked: RunAsked): RunRecord {
     recipe: { ...asked.recipe },
     init: { ...asked.init },
     training: { ...asked.training },
-    engine: { name: engine.name, module: engine.module, threads: engine.threads, node: engine.node },
+    engine: engineRecord(engine),
   };
 }
 

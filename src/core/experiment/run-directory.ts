@@ -66,6 +66,11 @@ export class RunDirectory {
     await writeJson(this.recordPath, record);
   }
 
+  /** What computes from now on. */
+  async keepEngine(engine: RunRecord['engine']): Promise<void> {
+    await writeJson(this.recordPath, { ...(await this.record()), engine });
+  }
+
   /** Keeps the engine's plan in run.json as it grows, so that a run that goes on computes as it began. */
   async keepPlan(plan: RunRecord['engine']['plan']): Promise<void> {
     const record = await this.record();
@@ -88,7 +93,8 @@ export class RunDirectory {
     const path = join(this.path, 'events.jsonl');
     if (!this.mended) mendLastLine(path);
     this.mended = true;
-    appendFileSync(path, JSON.stringify({ time: new Date().toISOString(), ...event }) + '\n');
+    const stamp = { time: new Date().toISOString(), processorSeconds: processorSeconds() };
+    appendFileSync(path, JSON.stringify({ ...stamp, ...event }) + '\n');
   }
 
   /** Pushes the events to the disk; called when something happened that must not be lost. */
@@ -120,6 +126,12 @@ export class RunDirectory {
   async writeHeatScores(rows: readonly HeatScoreRow[]): Promise<void> {
     await writeWhole(join(this.path, 'heatscores.csv'), heatScoresCsv(rows));
   }
+}
+
+/** Of all threads of this process, in milliseconds' accuracy. */
+function processorSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return Math.round((user + system) / 1000) / 1000;
 }
 
 /** Reads and checks a run.json. */

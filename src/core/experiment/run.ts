@@ -8,7 +8,7 @@ import { explainVolume } from '../explain/explain-volume';
 import type { CamMethod } from '../explain/gradcam';
 import { scoreMap, type LocalisationScores } from '../explain/heat-score';
 import type { Alignment } from '../explain/place-map';
-import { engineMemory, enginePlan } from '../engine/choose';
+import { currentEngine, engineMemory, enginePlan } from '../engine/choose';
 import { InputError, StoppedError, messageOf } from '../errors';
 import { loadInto, saveNetwork } from '../model/checkpoint';
 import { Network } from '../model/network';
@@ -27,6 +27,7 @@ import { parseRecipe, type Recipe } from '../volume/recipe';
 import type { Volume } from '../volume/volume';
 import { readWeights } from '../weights/read-weights';
 import type { CaseStore, StoredCase } from './case-store';
+import { noteEngine } from './engine-of-run';
 import { loadInit, seenAfter } from './init-weights';
 import { lastCheckpoint, type LastCheckpoint } from './last-checkpoint';
 import type { RunDirectory } from './run-directory';
@@ -242,6 +243,8 @@ class Run {
     const perEpoch = stepsPerEpoch(data.train, training.batchSize);
     if (last) {
       loadInto(network, last.file);
+      const other = await noteEngine(directory, currentEngine());
+      if (other) this.warn(other);
       directory.append({ type: 'resumed', epoch: last.state.epoch, step: last.state.step });
     } else {
       await loadInit(network, record.init);

@@ -16,12 +16,13 @@ export function recipeOf({ recipe }: CheckpointMeta): {
 
 /** Which brain mask a scan was normalised with, and whether it was another kind in training. */
 export function brainMaskRemark(
-  { brainSource }: PreparedScan,
+  { brainSource, brainNote }: PreparedScan,
   { brainMasks }: CheckpointMeta,
 ): { readonly text: string; readonly another: boolean } {
   const another = brainMasks !== undefined && !brainMasks.includes(brainSource);
   const text =
     `brain mask ${brainSource}` +
+    (brainNote === undefined ? '' : ` (${brainNote})`) +
     (another
       ? `; in training it was ${brainMasks.join(', ')}, so the image is normalised differently here`
       : '');

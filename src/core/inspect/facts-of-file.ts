@@ -81,14 +81,15 @@ function pretrainingText({
   dice,
 }: NonNullable<Own['pretraining']>): string {
   const what = tasks.length === 1 ? tasks[0] : `${tasks.length} tasks`;
+  const counted = modality === 'mixed' ? 'images' : 'heads';
   const means = (dice ?? []).flatMap(({ mean }) => (mean === null ? [] : [mean]));
   const mean = means.reduce((sum, one) => sum + one, 0) / means.length;
   return [
     `${kind} of ${what}`,
     modality,
-    participants && `${participants.trained.length} heads`,
+    participants && `${participants.trained.length} ${counted}`,
     means.length > 0 &&
-      `mean Dice ${mean.toFixed(2)}${participants ? ` on ${participants.heldOut.length} held-out heads` : ''}`,
+      `mean Dice ${mean.toFixed(2)}${participants ? ` on ${participants.heldOut.length} held-out ${counted}` : ''}`,
   ]
     .filter(Boolean)
     .join(', ');

@@ -1,7 +1,9 @@
 import { InputError } from '../errors';
 import { convolutionFlops, valueShapes } from '../model/flops';
-import { buildProgram, type Instruction } from '../model/program';
+import { buildProgram, type Instruction, type Program } from '../model/program';
+import { buildSegmentationProgram } from '../model/segmentation-program';
 import type { Axes, NetworkSpec } from '../model/spec';
+import type { NetworkOfFile } from './network-of-file';
 
 /** Voxels of a scan, i x j x k. */
 export type Grid = readonly [number, number, number];
@@ -51,13 +53,20 @@ export function parseGrid(text: string): Grid {
   return [i, j, k];
 }
 
-/** The layers of a network in the order in which they compute, for one scan of a grid. */
-export function layerTable(spec: NetworkSpec, grid: Grid): LayerTable {
-  const program = buildProgram(spec, { fused: true });
+/** The layers that a file holds of a network, in the order in which they compute, for one scan of a grid. */
+export function layerTable({ spec, end }: Pick<NetworkOfFile, 'spec' | 'end'>, grid: Grid): LayerTable {
+  const program = programOf({ spec, end });
   const shapes = valueShapes(program, [1, ...turned(grid, spec.axes), spec.inChannels]);
-  const layers = program.instructions.map((step): LayerRow => {
+  const held = program.instructions.filter(({ op }) => end.kind !== 'none' || !CLASSIFYING.has(op));
+  // A convolution with numbers added behind it is two steps of one name.
+  const biased = new Set(held.filter(({ op }) => op === 'bias').map(({ name }) => name));
+  const layers = held.map((step): LayerRow => {
     const shape = shapes.get(step.to) ?? [];
-    const own = program.parameters.filter(({ name }) => name.startsWith(`${step.name}.`));
+    const own = program.parameters.filter(
+      ({ name, kind }) =>
+        name.startsWith(`${step.name}.`) &&
+        (step.op === 'bias') === (kind === 'bias' && biased.has(step.name)),
+    );
     return {
       name: step.name,
       what: whatItDoes(step, spec),
@@ -73,6 +82,15 @@ export function layerTable(spec: NetworkSpec, grid: Grid): LayerTable {
     parameters: layers.reduce((sum, { parameters }) => sum + parameters, 0),
     flops: layers.reduce((sum, { flops }) => sum + flops, 0),
   };
+}
+
+/** What a classifier does behind the encoder. */
+const CLASSIFYING: ReadonlySet<Instruction['op']> = new Set(['average', 'linear']);
+
+function programOf({ spec, end }: Pick<NetworkOfFile, 'spec' | 'end'>): Program {
+  return end.kind === 'decoder'
+    ? buildSegmentationProgram(spec, end.decoder)
+    : buildProgram(spec, { fused: true });
 }
 
 /** i x j x k to D x H x W, or back: kji is its own reverse. */

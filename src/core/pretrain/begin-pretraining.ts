@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { PretrainingResults } from '../../protocol/pretraining';
 import { STOP_FILE, type RunRecord } from '../../protocol/run';
-import type { HeadModality } from '../cohort/cohort';
+import type { Modality } from '../cohort/cohort';
 import type { EngineReport } from '../engine/engine';
 import { InputError } from '../errors';
+import { engineRecord } from '../experiment/engine-of-run';
 import { gitCommit } from '../experiment/begin-run';
 import { RunDirectory } from '../experiment/run-directory';
 import { writeJson } from '../files/whole';
@@ -27,7 +28,7 @@ export interface PretrainingAsked {
   readonly heads: readonly LabelledHead[];
   /** sha256 over images and label maps. */
   readonly data: string;
-  readonly modality: HeadModality;
+  readonly modality: Modality;
   readonly seed: number;
   readonly spec: NetworkSpec;
   readonly recipe: Recipe;
@@ -66,7 +67,7 @@ export function pretrainingRecordOf(asked: PretrainingAsked, holding: Holding): 
     recipe: { ...asked.recipe },
     init: { kind: 'none' },
     training: { ...config.training },
-    engine: { name: engine.name, module: engine.module, threads: engine.threads, node: engine.node },
+    engine: engineRecord(engine),
     segmentation: {
       tasksFile: file.path,
       tasks: asked.tasks.map(({ name, labels }) => ({ name, labels: [...labels] })),

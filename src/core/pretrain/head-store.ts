@@ -1,4 +1,4 @@
-import { contrastsOf, type HeadModality } from '../cohort/cohort';
+import { contrastsOf, type Modality } from '../cohort/cohort';
 import { prepareScan } from '../cohort/prepared-case';
 import { InputError } from '../errors';
 import { channelsLast } from '../model/input';
@@ -35,7 +35,7 @@ export class HeadStore {
   constructor(
     heads: readonly LabelledHead[],
     readonly codes: LabelCodes,
-    readonly modality: HeadModality,
+    readonly modality: Modality,
     readonly recipe: Recipe,
     readonly spec: NetworkSpec,
   ) {
@@ -63,7 +63,7 @@ export class HeadStore {
 
   private async prepare(head: LabelledHead): Promise<LabelledSample> {
     const { recipe, spec, codes } = this;
-    const images = contrastsOf(this.modality).map((contrast) => head.images[contrast] ?? '');
+    const images = contrastsOf(this.modality, head).map((contrast) => head.images[contrast] ?? '');
     const { channels, brainSource } = await prepareScan(images, head.brain, recipe);
     const grid = { shape: channels[0].shape, affine: channels[0].affine };
     const map = resample((await readNifti(head.labels)).volume, grid, 'nearest');

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { contrastsOf, type Case, type HeadModality } from '../cohort/cohort';
+import { contrastsOf, type Case, type Modality } from '../cohort/cohort';
 import { stratifiedFolds } from '../cohort/folds';
 import { findRealHeads } from '../cohort/plant/real-heads';
 import { readCohort } from '../cohort/read-cohort';
@@ -9,7 +9,10 @@ import { InputError } from '../errors';
 import { sha256Of } from '../files/sha256';
 import type { HeadsPlace, TasksFile } from './tasks-file';
 
-/** A head with a label map. Its group says nothing here. */
+/**
+ * A head with a label map; of `mixed` one of its images, whose id says which contrast it is (`sub-01_T1w`). Its group
+ * says nothing here.
+ */
 export type LabelledHead = Case & { readonly labels: string };
 
 export interface FoundHeads {
@@ -20,15 +23,14 @@ export interface FoundHeads {
 }
 
 /**
- * The heads of a tasks file that have every image of the modality and a label map.
+ * The heads of a tasks file that have every image of the modality and a label map; of `mixed`, each of their images.
  * @throws InputError where there are none, or a listed file is missing
  */
-export async function findHeads(file: TasksFile, modality: HeadModality): Promise<FoundHeads> {
+export async function findHeads(file: TasksFile, modality: Modality): Promise<FoundHeads> {
   const { cases, leftOut } = await casesAt(file.heads, file.path, modality);
-  const wanted = contrastsOf(modality);
   const heads: LabelledHead[] = [];
   for (const one of cases) {
-    const missing = wanted.filter((contrast) => one.images[contrast] === undefined);
+    const missing = contrastsOf(modality, one).filter((contrast) => one.images[contrast] === undefined);
     if (missing.length > 0) leftOut.push(`${one.participantId} has no ${missing.join(' and no ')} image.`);
     else if (one.labels === undefined) leftOut.push(`${one.participantId} has no label map.`);
     else heads.push({ ...one, labels: one.labels });
@@ -43,7 +45,7 @@ export async function findHeads(file: TasksFile, modality: HeadModality): Promis
 async function casesAt(
   place: HeadsPlace,
   file: string,
-  modality: HeadModality,
+  modality: Modality,
 ): Promise<{ cases: readonly Case[]; leftOut: string[] }> {
   switch (place.kind) {
     case 'cohort': {
@@ -62,25 +64,29 @@ async function casesAt(
         images: { T1w: image },
         labels,
       }));
-      return { cases, leftOut: [] };
+      return { cases: imagesOf(cases, modality), leftOut: [] };
     }
-    case 'list':
+    case 'list': {
       for (const { id, images, labels, brain } of place.heads)
         for (const path of [images.T1w, images.FLAIR, labels, brain])
           if (path !== undefined && !existsSync(path))
             throw new InputError(`${file}: the head "${id}" names ${path}, which does not exist.`);
-      return {
-        cases: place.heads.map(({ id, source, images, labels, brain }) => ({
-          participantId: id,
-          group: 'control',
-          source: source ?? id,
-          images,
-          labels,
-          brain,
-        })),
-        leftOut: [],
-      };
+      const cases = place.heads.map(({ id, source, images, labels, brain }): Case => ({
+        participantId: id,
+        group: 'control',
+        source: source ?? id,
+        images,
+        labels,
+        brain,
+      }));
+      return { cases: imagesOf(cases, modality), leftOut: [] };
+    }
   }
+}
+
+/** Of `mixed` every image is a case of its own, whose source stays the head's. */
+function imagesOf(cases: readonly Case[], modality: Modality): readonly Case[] {
+  return modality === 'mixed' ? casesWith({ cases }, modality).usable : cases;
 }
 
 /** Who is learned from and who is not; participant ids. */
@@ -112,10 +118,10 @@ export function foldsOfHeads(heads: readonly LabelledHead[], count: number, seed
 }
 
 /** sha256 (hex) over the bytes of all images and label maps, head by head: the place on the disk does not matter. */
-export async function hashOfHeads(heads: readonly LabelledHead[], modality: HeadModality): Promise<string> {
+export async function hashOfHeads(heads: readonly LabelledHead[], modality: Modality): Promise<string> {
   const hash = createHash('sha256');
   for (const head of heads) {
-    const images = contrastsOf(modality).map((contrast) => head.images[contrast] ?? '');
+    const images = contrastsOf(modality, head).map((contrast) => head.images[contrast] ?? '');
     const sums: string[] = [];
     for (const path of [...images, head.labels]) sums.push(await sha256Of(path));
     hash.update(JSON.stringify([head.participantId, head.source, ...sums]));

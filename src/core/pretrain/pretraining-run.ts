@@ -1,9 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { join } from 'node:path';
 import type { RunRecord } from '../../protocol/run';
-import type { HeadModality } from '../cohort/cohort';
-import { engineMemory, enginePlan } from '../engine/choose';
+import type { Modality } from '../cohort/cohort';
+import { currentEngine, engineMemory, enginePlan } from '../engine/choose';
 import { InputError, StoppedError, messageOf } from '../errors';
+import { noteEngine } from '../experiment/engine-of-run';
 import { lastCheckpoint, type LastCheckpoint } from '../experiment/last-checkpoint';
 import type { RunDirectory } from '../experiment/run-directory';
 import { RunProcess } from '../experiment/run-process';
@@ -48,7 +49,7 @@ export interface PretrainingPlan {
   readonly recipe: Recipe;
   readonly config: PretrainingConfig;
   readonly tasks: readonly Task[];
-  readonly modality: HeadModality;
+  readonly modality: Modality;
 }
 
 /** @throws InputError where the run does not pre-train, or names the field that is wrong */
@@ -58,8 +59,6 @@ export function pretrainingPlan(record: RunRecord, where: string): PretrainingPl
     throw new InputError(
       `${where} is a run of training, not of pre-training: fcd train --resume goes on with it.`,
     );
-  if (modality === 'mixed')
-    throw new InputError(`${where}: pre-training takes T1w, FLAIR or T1w+FLAIR, not mixed.`);
   const { tasksPerStep, decoderChannels, tasks } = segmentation;
   return {
     spec: parseNetworkSpec(record.network, where),
@@ -176,6 +175,8 @@ class Pretraining {
     const perEpoch = segmentationSteps(train.length, plan.config);
     if (last) {
       loadInto(network, last.file);
+      const other = await noteEngine(directory, currentEngine());
+      if (other) this.warn(other);
       directory.append({ type: 'resumed', epoch: last.state.epoch, step: last.state.step });
     } else {
       network.setPriors(this.priors(train));

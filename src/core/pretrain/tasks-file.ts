@@ -2,7 +2,7 @@ import { existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import * as v from 'valibot';
-import { HEAD_MODALITIES, type HeadModality } from '../cohort/cohort';
+import { MODALITIES, type Modality } from '../cohort/cohort';
 import { faultAt, InputError, messageOf } from '../errors';
 import { lineOfJson } from '../files/json-place';
 
@@ -35,7 +35,7 @@ export interface TasksFile {
   readonly tasks: readonly Task[];
   readonly heads: HeadsPlace;
   /** What the images show, where the file says so. */
-  readonly modality?: HeadModality;
+  readonly modality?: Modality;
 }
 
 const name = v.pipe(v.string(), v.trim(), v.minLength(1, 'a task needs a name'));
@@ -68,7 +68,7 @@ const path = v.pipe(v.string(), v.minLength(1));
 const whole = v.pipe(
   v.strictObject({
     schema: v.literal(1),
-    modality: v.optional(v.picklist(HEAD_MODALITIES)),
+    modality: v.optional(v.picklist(MODALITIES)),
     cohort: v.optional(path),
     images: v.optional(path),
     labels: v.optional(path),

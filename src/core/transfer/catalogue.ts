@@ -4,9 +4,10 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
   describeStrategy,
-  parseCatalogue,
+  parseCatalogueContents,
   type Catalogue,
   type CatalogueEntry,
+  type CatalogueHead,
 } from '../../protocol/catalogue';
 import { InputError, messageOf } from '../errors';
 import { sha256Of } from '../files/sha256';
@@ -18,6 +19,8 @@ const FILE = 'catalogue.json';
 export interface CatalogueFolder {
   readonly folder: string;
   readonly weights: Catalogue;
+  /** Whole segmentation networks. */
+  readonly heads: readonly CatalogueHead[];
 }
 
 /**
@@ -33,7 +36,7 @@ export async function readCatalogue(
     throw new InputError(`The catalogue of weights cannot be read: ${messageOf(error)}.`);
   });
   try {
-    return { folder, weights: parseCatalogue(text, path) };
+    return { folder, ...parseCatalogueContents(text, path) };
   } catch (error) {
     throw new InputError(messageOf(error), { cause: error });
   }
@@ -60,7 +63,8 @@ type Fits = Pick<NetworkSpec, 'arch' | 'geometry' | 'shortcut' | 'width' | 'axes
 
 /**
  * The catalogue's weights of a strategy for a network. A first convolution of one channel fits networks of several: it
- * is spread over them. Of several that fit, those of as many channels, then those of the wanted contrast come first.
+ * is spread over them. Of several that fit, those of as many channels come first, then those of the wanted contrast, then
+ * those of mixed ones.
  * @param modality what the network will see
  * @throws InputError that says what exists, where nothing fits; and where a file is missing or has other bytes
  */
@@ -68,7 +72,7 @@ export async function strategyWeights(
   strategy: string,
   spec: Fits,
   modality: string,
-  { folder, weights }: CatalogueFolder,
+  { folder, weights }: Pick<CatalogueFolder, 'folder' | 'weights'>,
 ): Promise<StrategyWeights> {
   const entry = weights
     .filter((one) => one.strategy === strategy && fits(one, spec))
@@ -100,7 +104,8 @@ function fits(one: CatalogueEntry, spec: Fits): boolean {
 }
 
 function preference(one: CatalogueEntry, spec: Fits, modality: string): number {
-  return (one.inChannels === spec.inChannels ? 2 : 0) + (one.modality === modality ? 1 : 0);
+  const contrast = one.modality === modality ? 2 : one.modality === 'mixed' ? 1 : 0;
+  return (one.inChannels === spec.inChannels ? 3 : 0) + contrast;
 }
 
 function nothingFits(strategy: string, spec: Fits, weights: Catalogue): string {

@@ -55,15 +55,15 @@ export interface ImportPlan {
 
 /**
  * What importing a file would come to: everything that {@link importWeights} finds without reading values or writing.
- * @param onBytes as in {@link sha256Of}, while the whole file is read for its hash
+ * @param hash gives the sha256 of a file, for whoever knows it already or wants to say how far its reading is
  * @throws InputError as {@link importWeights}
  */
 export async function examineImport(
   request: Omit<ImportRequest, 'out'>,
-  onBytes?: (done: number) => Promise<void>,
+  hash: (path: string) => Promise<string> = sha256Of,
 ): Promise<ImportPlan> {
   const path = await checkpointPath(request.path);
-  const sha256 = await sha256Of(path, onBytes);
+  const sha256 = await hash(path);
   return withPlan(path, sha256, request, async (weights, plan, record) => ({
     spec: plan.spec,
     format: weights.format,
@@ -78,16 +78,18 @@ export async function examineImport(
  * a fresh classifier never passes for a trained one. Tensors pass one at a time; the checkpoint is written whole or not
  * at all.
  * @param pause awaited after every tensor with its number and how many there are; what it throws ends the import
+ * @param hash as in {@link examineImport}
  * @throws InputError where the file is no 3D ResNet, contradicts what was given, or leaves geometry or axes open
  */
 export async function importWeights(
   request: ImportRequest,
   pause?: (done: number, total: number) => Promise<void>,
+  hash: (path: string) => Promise<string> = sha256Of,
 ): Promise<ImportResult> {
   const path = await checkpointPath(request.path);
   if (resolve(path) === resolve(request.out))
     throw new InputError(`--out ${request.out} is the file that is imported. Name another one.`);
-  const sha256 = await sha256Of(path);
+  const sha256 = await hash(path);
   return withPlan(path, sha256, request, async (weights, plan, record) => {
     const { spec, report } = plan;
     const { recipe, seen, brainMasks, pretraining } = plan.meta ?? {};

@@ -1,3 +1,4 @@
+import { voxelSizes } from './affine';
 import type { Grid, Mask, Volume, VoxelArray } from './volume';
 import { voxelCount } from './volume';
 
@@ -51,6 +52,70 @@ export function fillHoles(mask: Mask): Mask {
   const data = new Uint8Array(mask.data.length).fill(1);
   for (const voxel of flood.order.subarray(0, flood.reached)) data[voxel] = 0;
   return { ...mask, data };
+}
+
+/** What is left where a ball of this radius (mm) fits around; outside of the grid nothing is. */
+export function eroded(mask: Mask, radius: number): Mask {
+  const inverse = { ...mask, data: complement(mask.data) };
+  const data = complement(dilated(inverse, radius).data);
+  const [ni, nj, nk] = mask.shape;
+  const [si, sj, sk] = voxelSizes(mask.affine);
+  const free = (n: number, count: number, size: number): boolean =>
+    Math.min(n + 1, count - n) * size > radius + ROUNDING;
+  for (let k = 0, v = 0; k < nk; k++)
+    for (let j = 0; j < nj; j++)
+      for (let i = 0; i < ni; i++, v++)
+        if (!(free(i, ni, si) && free(j, nj, sj) && free(k, nk, sk))) data[v] = 0;
+  return { ...mask, data };
+}
+
+/** The mask and all within a radius (mm) of it. */
+export function dilated(mask: Mask, radius: number): Mask {
+  const { shape, affine } = mask;
+  const [ni, nj, nk] = shape;
+  const plane = ni * nj;
+  const ball = ballOf(voxelSizes(affine), radius);
+  const data = mask.data.slice();
+  const inside = (i: number, j: number, k: number): boolean =>
+    mask.data[i + ni * j + plane * k] !== 0 || i < 0 || j < 0 || k < 0 || i >= ni || j >= nj || k >= nk;
+  for (let k = 0, v = 0; k < nk; k++)
+    for (let j = 0; j < nj; j++)
+      for (let i = 0; i < ni; i++, v++) {
+        // Whatever is near the mask is near one of its voxels that has a neighbour outside of it.
+        if (mask.data[v] === 0) continue;
+        if (
+          inside(i - 1, j, k) &&
+          inside(i + 1, j, k) &&
+          inside(i, j - 1, k) &&
+          inside(i, j + 1, k) &&
+          inside(i, j, k - 1) &&
+          inside(i, j, k + 1)
+        )
+          continue;
+        for (const [di, dj, dk] of ball) {
+          const [x, y, z] = [i + di, j + dj, k + dk];
+          if (x >= 0 && y >= 0 && z >= 0 && x < ni && y < nj && z < nk) data[x + ni * y + plane * z] = 1;
+        }
+      }
+  return { ...mask, data };
+}
+
+/** Part of a millimetre by which sums of voxel sizes may be off. */
+const ROUNDING = 1e-6;
+
+/** Steps in voxels that are no longer than a radius in mm. */
+function ballOf(sizes: readonly number[], radius: number): [number, number, number][] {
+  const [ri, rj, rk] = sizes.map((size) => Math.floor((radius + ROUNDING) / size));
+  const steps: [number, number, number][] = [];
+  for (let k = -rk; k <= rk; k++)
+    for (let j = -rj; j <= rj; j++)
+      for (let i = -ri; i <= ri; i++)
+        if (Math.hypot(i * sizes[0], j * sizes[1], k * sizes[2]) <= radius + ROUNDING) steps.push([i, j, k]);
+  return steps;
+}
+
+function complement(data: Uint8Array): Uint8Array {
+  return data.map((value) => (value === 0 ? 1 : 0));
 }
 
 /** Visits the voxels of a mask over faces, each once; the order of visits keeps what hangs together in one piece. */

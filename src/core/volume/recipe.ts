@@ -27,8 +27,12 @@ export interface Recipe {
   readonly shape: Shape3 | null;
   /** What lies in the middle after cropping: the head's centre of mass (Otsu's head mask), or the grid's own middle. */
   readonly centre: 'mass' | 'grid';
-  /** The brain mask: the one given, Otsu's head mask, all voxels that are not 0, the whole grid; `auto`: given, else Otsu. */
-  readonly mask: 'given' | 'otsu' | 'nonzero' | 'none' | 'auto';
+  /**
+   * The brain mask: the one given, Otsu's head mask, all voxels that are not 0, the whole grid. `intracranial`: given,
+   * else what lies inside the skull by the segmentation head that comes along, else Otsu's. `auto`: given, else Otsu's;
+   * recipes of before there was that head say so.
+   */
+  readonly mask: 'given' | 'intracranial' | 'otsu' | 'nonzero' | 'none' | 'auto';
   /** z-score: mean and sd inside the brain mask on the final grid. What was outside of the scan's grid is 0 after it. */
   readonly normalise: 'z-score' | 'none';
   /** Whether voxels outside the brain mask keep their value or become 0. */
@@ -42,7 +46,7 @@ export const STANDARD: Recipe = {
   spacing: [1, 1, 1],
   shape: [160, 256, 256],
   centre: 'mass',
-  mask: 'auto',
+  mask: 'intracranial',
   normalise: 'z-score',
   outside: 'keep',
 };
@@ -59,7 +63,7 @@ export const NONE: Recipe = {
   outside: 'keep',
 };
 
-export type MaskSource = 'given' | 'otsu' | 'nonzero' | 'none';
+export type MaskSource = 'given' | 'intracranial' | 'otsu' | 'nonzero' | 'none';
 
 export interface Prepared {
   readonly volume: Volume;
@@ -78,7 +82,7 @@ const recipeSchema = v.strictObject({
   spacing: v.optional(v.nullable(v.strictTuple([millimetres, millimetres, millimetres])), [1, 1, 1]),
   shape: v.optional(v.nullable(v.strictTuple([voxels, voxels, voxels])), [160, 256, 256]),
   centre: v.optional(v.picklist(['mass', 'grid']), STANDARD.centre),
-  mask: v.optional(v.picklist(['given', 'otsu', 'nonzero', 'none', 'auto']), STANDARD.mask),
+  mask: v.optional(v.picklist(['given', 'intracranial', 'otsu', 'nonzero', 'none', 'auto']), STANDARD.mask),
   normalise: v.optional(v.picklist(['z-score', 'none']), STANDARD.normalise),
   outside: v.optional(v.picklist(['zero', 'keep']), STANDARD.outside),
 });
@@ -118,16 +122,23 @@ export async function namedRecipe(name: string): Promise<Recipe> {
   return parseRecipe(json, name);
 }
 
+/** Masks that a recipe may choose from. */
+export interface GivenMasks {
+  /** The brain mask that comes with the scan, on any grid. */
+  readonly brain?: Mask;
+  /** What lies inside the skull, on a grid that is asked for; left out where nothing says so. */
+  readonly intracranial?: (grid: Grid) => Mask;
+}
+
 /**
  * Applies a recipe to a raw image. `brain` may lie on any grid. Throws an InputError where the recipe asks for a mask
  * that is not there, where the mask is empty on the final grid, or where nothing can be normalised.
  */
-export function applyRecipe(image: Volume, recipe: Recipe, given: { readonly brain?: Mask } = {}): Prepared {
+export function applyRecipe(image: Volume, recipe: Recipe, given: GivenMasks = {}): Prepared {
   const raw = recipe.orient === 'RAS' ? toRas(image) : image;
-  const mask = brainMask(raw, recipe.mask, given.brain);
-  const grid = finalGrid(raw, recipe, () => (mask.source === 'otsu' ? mask.brain : headMask(raw)));
-
-  const brain = sameGrid(mask.brain, grid) ? mask.brain : resample(mask.brain, grid, 'nearest');
+  const mask = brainMask(raw, recipe.mask, given);
+  const grid = finalGrid(raw, recipe, () => mask.head ?? headMask(raw));
+  const brain = mask.on(grid);
   if (!brain.data.includes(1))
     throw new InputError(
       `The brain mask (${mask.source}) has no voxel on the grid of ${grid.shape.join(' x ')} that the recipe makes. Check that mask and image belong together.`,
@@ -150,25 +161,51 @@ export function toSubjectGrid(map: Volume<VoxelArray>, subject: Grid): Volume {
   return resample(map, subject, 'trilinear');
 }
 
-function brainMask(raw: Volume, wanted: Recipe['mask'], given?: Mask): { brain: Mask; source: MaskSource } {
-  if (given && (wanted === 'given' || wanted === 'auto')) return { brain: given, source: 'given' };
+interface FoundMask {
+  readonly source: MaskSource;
+  readonly on: (grid: Grid) => Mask;
+  /** Otsu's head mask, where it was made anyway. */
+  readonly head?: Mask;
+}
+
+const TAKES_GIVEN: ReadonlySet<Recipe['mask']> = new Set(['given', 'intracranial', 'auto']);
+
+function brainMask(raw: Volume, wanted: Recipe['mask'], { brain, intracranial }: GivenMasks): FoundMask {
+  if (brain && TAKES_GIVEN.has(wanted)) return { source: 'given', on: (grid) => onGrid(brain, grid) };
   switch (wanted) {
     case 'given':
       throw new InputError(
-        'The recipe takes the brain mask that comes with the case (mask: given), but none came. Give one, or choose another mask: otsu, nonzero, none or auto.',
+        'The recipe takes the brain mask that comes with the case (mask: given), but none came. Give one, or choose another mask: intracranial, otsu, nonzero or none.',
       );
     case 'nonzero':
-      return { brain: maskNonzero(raw), source: 'nonzero' };
+      return { source: 'nonzero', on: (grid) => onGrid(maskNonzero(raw), grid) };
     case 'none':
-      return { brain: wholeGrid(raw), source: 'none' };
+      return whole(raw);
     case 'otsu':
-      return { brain: headMask(raw), source: 'otsu' };
+      return otsu(raw);
+    case 'intracranial':
+      return intracranial ? { source: 'intracranial', on: intracranial } : headOrWhole(raw);
     case 'auto':
-      // An image of one value has no head; it can still be fed as it is, and the source says that there was no mask.
-      return raw.data.every((value) => value === raw.data[0])
-        ? { brain: wholeGrid(raw), source: 'none' }
-        : { brain: headMask(raw), source: 'otsu' };
+      return headOrWhole(raw);
   }
+}
+
+function headOrWhole(raw: Volume): FoundMask {
+  // An image of one value has no head; it can still be fed as it is, and the source says that there was no mask.
+  return raw.data.every((value) => value === raw.data[0]) ? whole(raw) : otsu(raw);
+}
+
+function otsu(raw: Volume): FoundMask {
+  const head = headMask(raw);
+  return { source: 'otsu', head, on: (grid) => onGrid(head, grid) };
+}
+
+function whole(raw: Volume): FoundMask {
+  return { source: 'none', on: (grid) => onGrid(wholeGrid(raw), grid) };
+}
+
+function onGrid(mask: Mask, grid: Grid): Mask {
+  return sameGrid(mask, grid) ? mask : resample(mask, grid, 'nearest');
 }
 
 /** Returns `raw` itself where the recipe keeps its grid. */

@@ -9,11 +9,11 @@ export interface ByteSource {
   readonly size: number;
   /** `length` bytes from `offset` on, in a buffer of their own. Throws an {@link InputError} where they reach past the end. */
   read(offset: number, length: number): Promise<Uint8Array>;
-  /** Fills `target` with the bytes from `offset` on; errors as {@link read}. */
-  readInto(target: Uint8Array, offset: number): Promise<void>;
+  /** Fills the targets, one after the other, with the bytes from `offset` on; errors as {@link read}. */
+  readInto(targets: readonly Uint8Array[], offset: number): Promise<void>;
 }
 
-/** Node reads at most 2^31 - 1 bytes at once. */
+/** Node reads at most 2^31 - 1 bytes into a buffer. */
 const LARGEST_READ = 1 << 30;
 
 /** Opens a file, lets `use` read from it, closes it. A path that cannot be read ends in an {@link InputError}. */
@@ -30,24 +30,45 @@ export async function withFile<T>(path: string, use: (source: ByteSource) => Pro
       async read(offset, length) {
         checkRange(this, offset, length);
         const bytes = unfilled(length);
-        await this.readInto(bytes, offset);
+        await this.readInto([bytes], offset);
         return bytes;
       },
-      async readInto(target, offset) {
-        checkRange(this, offset, target.length);
-        let done = 0;
-        while (done < target.length) {
-          const part = Math.min(target.length - done, LARGEST_READ);
-          const { bytesRead } = await handle.read(target, done, part, offset + done);
+      async readInto(targets, offset) {
+        checkRange(this, offset, totalLength(targets));
+        let left = targets.flatMap(inParts);
+        for (let at = offset; left.length > 0;) {
+          const { bytesRead } = await handle.readv(left, at);
           if (bytesRead === 0)
             throw new InputError(`${path} became shorter while it was read. Read it again.`);
-          done += bytesRead;
+          at += bytesRead;
+          left = without(left, bytesRead);
         }
       },
     });
   } finally {
     await handle.close();
   }
+}
+
+function totalLength(targets: readonly Uint8Array[]): number {
+  return targets.reduce((sum, { length }) => sum + length, 0);
+}
+
+/** A buffer in parts that are not too long for one reading; none where it is empty. */
+function inParts(target: Uint8Array): Uint8Array[] {
+  const parts: Uint8Array[] = [];
+  for (let at = 0; at < target.length; at += LARGEST_READ) parts.push(target.subarray(at, at + LARGEST_READ));
+  return parts;
+}
+
+/** What is left to fill once the first `bytes` are there. */
+function without(parts: readonly Uint8Array[], bytes: number): Uint8Array[] {
+  let done = bytes;
+  let whole = 0;
+  while (whole < parts.length && parts[whole].length <= done) done -= parts[whole++].length;
+  const left = parts.slice(whole);
+  if (done > 0) left[0] = left[0].subarray(done);
+  return left;
 }
 
 /** Bytes in a buffer of their own that are not set to zero first: every one of them is about to be written. */
@@ -64,15 +85,19 @@ export function bufferSource(name: string, content: Uint8Array): ByteSource {
       checkRange(this, offset, length);
       return content.slice(offset, offset + length);
     },
-    async readInto(target, offset) {
-      checkRange(this, offset, target.length);
-      target.set(content.subarray(offset, offset + target.length));
+    async readInto(targets, offset) {
+      checkRange(this, offset, totalLength(targets));
+      let at = offset;
+      for (const target of targets) {
+        target.set(content.subarray(at, at + target.length));
+        at += target.length;
+      }
     },
   };
 }
 
 /** Checked before a buffer is made: a lying length must not become an allocation. */
-function checkRange(source: ByteSource, offset: number, length: number): void {
+export function checkRange(source: ByteSource, offset: number, length: number): void {
   if (!(offset >= 0 && length >= 0 && offset + length <= source.size))
     throw new InputError(
       `${source.name} is cut off or damaged: ${length} bytes are wanted at byte ${offset}, but the file has ` +

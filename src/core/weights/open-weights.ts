@@ -1,4 +1,3 @@
-import { unfilled } from './byte-source';
 import type { Dtype, NamedTensor, TensorFile, TensorFormat } from './tensors';
 
 /** A tensor before its values are read. */
@@ -35,55 +34,6 @@ export interface ValueOptions {
    * owns its array.
    */
   readonly lent?: boolean;
-}
-
-/** Where the bytes of the next tensors go: each into memory of its own, or all into one buffer, one after the other. */
-export type Memory = (length: number) => Uint8Array;
-
-/** @param largest bytes of the largest of them, so that a lent buffer is made once; an estimate that is too small costs time only */
-export function memoryFor({ lent = false }: ValueOptions, largest: number): Memory {
-  if (!lent) return unfilled;
-  let buffer: Uint8Array | undefined;
-  return (length) => {
-    if (buffer === undefined || buffer.length < length) buffer = unfilled(Math.max(length, largest));
-    return buffer.subarray(0, length);
-  };
-}
-
-/** The largest of some sizes, 0 where there are none. */
-export function largest<T>(items: Iterable<T>, sizeOf: (item: T) => number): number {
-  let most = 0;
-  for (const item of items) most = Math.max(most, sizeOf(item));
-  return most;
-}
-
-/**
- * Readings under way beside the one that is looked at. Most of their time are page faults, which another thread has while
- * this one compares checksums; between two convolutions there are half a dozen small tensors, so a few are not enough.
- */
-const AHEAD = 24;
-
-/** Runs readings and gives their results in order. Where they do not share memory, the next are read along. */
-export async function* inTurn<T>(
-  readings: Iterable<() => Promise<T>>,
-  { lent = false }: ValueOptions,
-): AsyncGenerator<T, void> {
-  const begun: Promise<T>[] = [];
-  try {
-    for (const reading of readings) {
-      const result = reading();
-      void result.catch(() => {}); // thrown when its turn comes, if it comes
-      begun.push(result);
-      const [first] = begun;
-      if (begun.length > (lent ? 0 : AHEAD)) {
-        void begun.shift();
-        yield await first;
-      }
-    }
-    for (let next = begun.shift(); next !== undefined; next = begun.shift()) yield await next;
-  } finally {
-    await Promise.allSettled(begun); // the file must not be closed under a reading
-  }
 }
 
 /** All tensors of an open file at once, in its order. */

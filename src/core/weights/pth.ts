@@ -1,9 +1,9 @@
 import { InputError } from '../errors';
 import type { ByteSource } from './byte-source';
-import { inTurn, largest, memoryFor } from './open-weights';
 import type { OpenWeights, TensorInfo } from './open-weights';
 import { PickleCutOff, unpickle } from './pickle';
 import type { PickleValue, PickleWorld } from './pickle';
+import { readPieces, type Piece } from './pieces';
 import { findState } from './state-dict';
 import type { State } from './state-dict';
 import { DTYPE_BYTES, elementCount, tensorOver } from './tensors';
@@ -20,8 +20,6 @@ const LARGEST_PICKLE = 64 * 2 ** 20;
 const FIRST_WINDOW = 2 ** 18;
 /** The number of values before each storage of a legacy file; as long as the widest value, so that what follows is aligned. */
 const COUNT_BYTES = 8;
-/** Header, name and padding that are read along with a zip entry's content; torch's are shorter. */
-const BESIDE_CONTENT = 1024;
 /** Entry of a zip file, beside those of torch (which passes over it), where torch-write.ts puts metadata: strings by name, as JSON. */
 export const METADATA_ENTRY = 'fcd-lens.json';
 const LARGEST_TEXT = 4 * 2 ** 20;
@@ -64,14 +62,19 @@ export async function openTorchZip(source: ByteSource): Promise<OpenWeights> {
     metadata: said === undefined ? state.metadata : { ...state.metadata, ...stringsOf(said) },
     warnings,
     async *values(options = {}) {
-      const wanted = byStorage(state, options.only);
-      const memory = memoryFor(options, largest(wanted.keys(), bytesOf) + BESIDE_CONTENT);
-      const readings = Array.from(wanted, ([storage, users]) => async () => {
-        const content = await archive.read(entryOf(`${root}data/${storage.key}`), memory);
-        if (bigEndian) swapBytes(content, DTYPE_BYTES[storage.dtype]);
-        return { users, content };
+      const pieces = Array.from(byStorage(state, options.only), ([storage, users]): Piece<StorageContent> => {
+        const entry = entryOf(`${root}data/${storage.key}`);
+        return {
+          ...archive.place(entry),
+          async take(region) {
+            const content = await archive.content(entry, region);
+            if (bigEndian) swapBytes(content, DTYPE_BYTES[storage.dtype]);
+            return { users, content };
+          },
+        };
       });
-      for await (const { users, content } of inTurn(readings, options)) yield* tensorsOn(users, content);
+      for await (const { users, content } of readPieces(source, pieces, options))
+        yield* tensorsOn(users, content);
       const unchecked = archive.checkChecksums();
       if (unchecked !== undefined && !warnings.includes(unchecked)) warnings.push(unchecked);
     },
@@ -171,21 +174,24 @@ export async function openTorchLegacy(source: ByteSource): Promise<OpenWeights> 
     metadata: state.metadata,
     warnings: state.warnings,
     async *values(options = {}) {
-      const wanted = byStorage(state, options.only);
-      const memory = memoryFor(options, COUNT_BYTES + largest(wanted.keys(), bytesOf));
-      const readings = Array.from(wanted, ([storage, users]) => async () => {
+      const pieces = Array.from(byStorage(state, options.only), ([storage, users]): Piece<StorageContent> => {
         const place = places.get(storage.key) ?? 0;
-        const bytes = memory(COUNT_BYTES + bytesOf(storage));
-        await source.readInto(bytes, place);
-        const count = new DataView(bytes.buffer, bytes.byteOffset).getBigInt64(0, true);
-        if (count !== BigInt(storage.count))
-          throw damaged(
-            source,
-            `storage ${JSON.stringify(storage.key)} should hold ${storage.count} values, but says ${count} at byte ${place}`,
-          );
-        return { users, content: bytes.subarray(COUNT_BYTES) };
+        return {
+          offset: place,
+          length: COUNT_BYTES + bytesOf(storage),
+          take(bytes) {
+            const count = new DataView(bytes.buffer, bytes.byteOffset).getBigInt64(0, true);
+            if (count !== BigInt(storage.count))
+              throw damaged(
+                source,
+                `storage ${JSON.stringify(storage.key)} should hold ${storage.count} values, but says ${count} at byte ${place}`,
+              );
+            return { users, content: bytes.subarray(COUNT_BYTES) };
+          },
+        };
       });
-      for await (const { users, content } of inTurn(readings, options)) yield* tensorsOn(users, content);
+      for await (const { users, content } of readPieces(source, pieces, options))
+        yield* tensorsOn(users, content);
     },
   };
 }
@@ -224,6 +230,12 @@ class Pickles {
       }
     }
   }
+}
+
+/** A storage's bytes, and the tensors that look at it. */
+interface StorageContent {
+  readonly users: readonly [string, TorchTensor][];
+  readonly content: Uint8Array;
 }
 
 /** Tensors by the storage they look at, so that each storage is read once. */

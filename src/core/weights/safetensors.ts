@@ -1,7 +1,8 @@
 import { InputError, messageOf } from '../errors';
 import { writeAt, writeWholeBy } from '../files/whole';
 import type { ByteSource } from './byte-source';
-import { inTurn, largest, memoryFor, readAll } from './open-weights';
+import { readAll } from './open-weights';
+import { readPieces } from './pieces';
 import type { OpenWeights, TensorInfo } from './open-weights';
 import { DTYPE_BYTES, elementCount, isDtype, tensorOver } from './tensors';
 import type { Dtype, NamedTensor, TensorFile } from './tensors';
@@ -54,16 +55,13 @@ export async function openSafetensors(source: ByteSource): Promise<OpenWeights> 
     async *values(options = {}) {
       const { only } = options;
       const wanted = entries.filter(({ name }) => only === undefined || only.has(name));
-      const memory = memoryFor(
-        options,
-        largest(wanted, ({ begin, end }) => end - begin),
-      );
-      yield* inTurn(
-        wanted.map(({ name, shape, dtype, begin, end }) => async () => {
-          const bytes = memory(end - begin);
-          await source.readInto(bytes, dataStart + begin);
-          return tensorOver(name, shape, dtype, bytes);
-        }),
+      yield* readPieces(
+        source,
+        wanted.map(({ name, shape, dtype, begin, end }) => ({
+          offset: dataStart + begin,
+          length: end - begin,
+          take: (bytes: Uint8Array) => tensorOver(name, shape, dtype, bytes),
+        })),
         options,
       );
     },

@@ -70,27 +70,35 @@ export class ZipArchive {
     return new ZipArchive(source, entries, ends);
   }
 
-  /**
-   * An entry's unpacked bytes, `entry.size` of them, at an address that fits any type of value. `memory` gives the
-   * buffer that a stored entry is read into; what is returned lies in it.
-   */
-  async read(entry: ZipEntry, memory: (length: number) => Uint8Array = unfilled): Promise<Uint8Array> {
+  /** An entry's unpacked bytes, `entry.size` of them, at an address that fits any type of value. */
+  async read(entry: ZipEntry): Promise<Uint8Array> {
+    const { offset, length, lead } = this.place(entry);
+    const region = unfilled(lead + length).subarray(lead);
+    await this.source.readInto([region], offset);
+    return this.content(entry, region);
+  }
+
+  /** What of the file has to be read for an entry, and how many bytes before it in memory align its content. */
+  place(entry: ZipEntry): { readonly offset: number; readonly length: number; readonly lead: number } {
     const { source } = this;
-    const least = LOCAL_BYTES + entry.packed;
-    if (entry.header + least > source.size)
+    const { header, packed, name } = entry;
+    const least = LOCAL_BYTES + packed;
+    if (header + least > source.size)
       damaged(
         source,
-        `${entry.packed} bytes are wanted at byte ${entry.header + LOCAL_BYTES}, but the file has ${source.size} bytes`,
+        `${packed} bytes are wanted at byte ${header + LOCAL_BYTES}, but the file has ${source.size} bytes`,
       );
     // One reading for header and content: from one header to what follows it, as far as both can reach.
-    const room = (this.ends.get(entry.header) ?? source.size) - entry.header;
+    const room = (this.ends.get(header) ?? source.size) - header;
     const length = Math.min(room, least + LONGEST_NAME + LONGEST_EXTRA);
-    if (length < least)
-      damaged(source, `zip entry ${JSON.stringify(entry.name)} reaches into the one behind it`);
+    if (length < least) damaged(source, `zip entry ${JSON.stringify(name)} reaches into the one behind it`);
     // torch puts contents at multiples of 64 in the file; with this lead they are at multiples of 8 in memory.
-    const lead = entry.header % WIDEST;
-    const region = memory(lead + length).subarray(lead);
-    await source.readInto(region, entry.header);
+    return { offset: header, length, lead: header % WIDEST };
+  }
+
+  /** {@link read} from the bytes of an entry's {@link place}; what is returned lies in them where it was stored. */
+  async content(entry: ZipEntry, region: Uint8Array): Promise<Uint8Array> {
+    const { source } = this;
     const header = viewOf(region);
     const nameLength = header.getUint16(26, true);
     const named = textOf(region.subarray(LOCAL_BYTES, LOCAL_BYTES + nameLength));
@@ -223,8 +231,10 @@ function uint64(view: DataView, at: number): number {
   return Number(view.getBigUint64(at, true));
 }
 
+const utf8 = new TextDecoder();
+
 function textOf(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes);
+  return utf8.decode(bytes);
 }
 
 /** CRC-32 as in zip: the one of zlib where Node has it (from 20.15 on), else by table. */

@@ -34,11 +34,12 @@ export function registerSelectEngine(compute: Compute): vscode.Disposable {
     const choices: EngineChoice[] = [
       row('auto', 'Automatic', 'the fastest kernels that compute rightly', `Here: ${report.reason}`),
       ...report.selfTest
-        .filter(({ ok }) => ok)
+        .filter(({ ok, module }) => ok && module !== 'webgpu')
         .sort((a, b) => b.gflops - a.gflops)
         .map(({ module, gflops, detail }) =>
           row(module, `WebAssembly ${module}`, `${gflops.toFixed(0)} GFLOP/s on one thread`, detail),
         ),
+      row('webgpu', 'GPU (WebGPU)', 'the GPU of this machine, of any vendor', report.gpu ?? undefined),
       row('cpu', 'JavaScript', 'a reference, a hundred times slower', 'For comparing results only.'),
     ];
     const unusable = report.selfTest

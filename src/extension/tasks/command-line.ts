@@ -173,12 +173,13 @@ function fitting(
   };
 }
 
+/** What is no kernel module of the engine wasm. */
+const ENGINES = ['wasm', 'webgpu', 'tensorflow', 'cpu'];
+
 /** `fcd.engine` as options of the command line. */
 export function engineFlags(engine: string): string[] {
   if (engine === 'auto' || engine === '') return [];
-  return engine === 'cpu' || engine === 'wasm'
-    ? ['--engine', engine]
-    : ['--engine', 'wasm', '--module', engine];
+  return ENGINES.includes(engine) ? ['--engine', engine] : ['--engine', 'wasm', '--module', engine];
 }
 
 /** `heads-resnet18-FLAIR`, `heads-resnet18-FLAIR-fold-1of5`: the same for the same task, so that it can be gone on with. */

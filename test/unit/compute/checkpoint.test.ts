@@ -135,7 +135,7 @@ describe('the compute process, asked about a checkpoint', () => {
 
   it('lists layers on a grid, in the geometry asked for', async () => {
     const { title, layers } = await ask('layers', { path, grid: '64', geometry: 'medicalnet' });
-    expect(title).toBe('ResNet-10 (medicalnet, shortcut B, width 1/8, axes kji)');
+    expect(title).toBe('ResNet-10 (medicalnet, shortcut B, width 1/8, axes kji) without a classifier');
     expect(layers.find(({ name }) => name === 'layer4.0.conv1')?.grid).toEqual([8, 8, 8]);
     await expect(ask('layers', { path, grid: 'large' })).rejects.toThrow(/"large" is no grid/);
   });
@@ -157,7 +157,14 @@ describe('the compute process, asked about a checkpoint', () => {
     expect(plan.warnings.join()).toMatch(/Nobody says how these weights were trained/);
     const out = join(folder, 'imported.safetensors');
     expect(existsSync(out)).toBe(false);
-    const done = await ask('importWeights', { path, out, geometry: 'medicalnet', axes: 'kji' });
+    const said: string[] = [];
+    const done = await ask(
+      'importWeights',
+      { path, out, geometry: 'medicalnet', axes: 'kji' },
+      ({ detail }) => said.push(detail),
+    );
+    // The plan has hashed the file.
+    expect(said.join()).not.toContain('Hashing');
     expect(done).toMatchObject({ trainedBy: 'flags', geometry: 'medicalnet', warnings: [] });
     const { meta } = await readCheckpoint(out, {});
     expect(meta.imported).toMatchObject({ file: 'weights.safetensors', loaded: plan.loaded.length });

@@ -198,9 +198,9 @@ describe('the compute process, asked to compute', () => {
   it('says that another kind of brain mask was used in training', async () => {
     const { model, patient } = study();
     const { brainSource, remarks } = await ask('predict', { model, images: flairOf(patient).images });
-    expect(brainSource).toBe('otsu');
+    expect(brainSource).toBe('intracranial');
     expect(remarks).toEqual([
-      'Brain mask otsu; in training it was given, so the image is normalised differently here.',
+      'Brain mask intracranial; in training it was given, so the image is normalised differently here.',
     ]);
   });
 

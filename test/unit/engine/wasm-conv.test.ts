@@ -180,7 +180,10 @@ for (const module of MODULES) {
       // More input channels than one block of the gradient's rows, more tiles than one chunk.
       const wide = geometryOf(1, [2, 2, 3], [300, 150], [3, 3, 3], plain);
       const long = geometryOf(5, [13, 9, 14], [20, 24], [3, 3, 3], plain);
+      // A filter that is transformed channels by channels and rows by rows, for more tiles than are in hand at a time.
+      const unit = geometryOf(7, [5, 5, 5], [100, 76], [3, 3, 3], plain);
       for (const [geometry, algorithm] of [
+        [unit, 'tiles-4'],
         [wide, 'tiles-4'],
         [long, 'tiles-2'],
       ] as const)

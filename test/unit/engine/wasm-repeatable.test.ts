@@ -30,6 +30,13 @@ const wide = geometryOf(2, [2, 3, 4], [72, 268], [3, 3, 3], {
   dilation: [1, 1, 1],
 });
 
+/** Few tiles and a large filter: units of channels, which many threads cut into parts. */
+const deep = geometryOf(1, [9, 8, 10], [112, 72], [3, 3, 3], {
+  stride: [1, 1, 1],
+  padding: [1, 1, 1],
+  dilation: [1, 1, 1],
+});
+
 const stem = geometryOf(3, [11, 10, 9], [1, 20], [7, 7, 7], {
   stride: [1, 2, 2],
   padding: [3, 3, 3],
@@ -102,6 +109,12 @@ for (const module of MODULES) {
     it('does not change a bit where the number of threads decides who packs the filter', async () => {
       const first = await compute(compiled!, 2, 'direct', wide);
       for (const threads of [1, 3, 16]) expect(await compute(compiled!, threads, 'direct', wide)).toBe(first);
+    });
+
+    it('does not change a bit where the number of threads decides how tiles are cut', async () => {
+      const first = await compute(compiled!, 2, 'tiles-4', deep);
+      for (const threads of [1, 3, 12])
+        expect(await compute(compiled!, threads, 'tiles-4', deep)).toBe(first);
     });
   });
 }

@@ -18,6 +18,9 @@ describe('what a file says of itself', () => {
       },
       { name: 'Has seen', value: '3 heads' },
     ]);
+    expect(ours({ pretraining: { ...pretraining, modality: 'mixed' } })[0].value).toBe(
+      'segmentation of 2 tasks, mixed, 3 images, mean Dice 0.75 on 2 held-out images',
+    );
     const single = { kind: 'segmentation', tasks: ['caudate'], dice: [{ mean: null }] };
     expect(ours({ pretraining: single })[0].value).toBe('segmentation of caudate');
   });

@@ -63,8 +63,8 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const storeOf = ({ heads, tasks }: PretrainingAsked): HeadStore =>
-  new HeadStore(heads, new LabelCodes(tasks), 'T1w', recipe, spec);
+const storeOf = ({ heads, tasks, modality }: PretrainingAsked): HeadStore =>
+  new HeadStore(heads, new LabelCodes(tasks), modality, recipe, spec);
 
 async function begun(holding: Holding = { index: 0, count: 3 }): Promise<RunDirectory> {
   const directory = new RunDirectory(join(folder, `run-${++number}`));
@@ -200,6 +200,74 @@ describe('a pre-training', () => {
       const record = pretrainingRecordOf(asked, { index: fold.index, count: 3 });
       expect(record.fold).toMatchObject({ train: fold.train, test: fold.test });
     }
+  });
+});
+
+describe('a pre-training on mixed images', () => {
+  let mixed: PretrainingAsked;
+  beforeAll(async () => {
+    const { heads, leftOut } = await findHeads(asked.file, 'mixed');
+    expect(leftOut).toEqual([]);
+    mixed = { ...asked, heads, modality: 'mixed', data: await hashOfHeads(heads, 'mixed') };
+  });
+
+  it('learns from every image of either contrast; both of a head are in the same fold', async () => {
+    expect(mixed.heads.map(({ participantId }) => participantId)).toEqual(
+      asked.heads.flatMap(({ participantId: id }) => [`${id}_FLAIR`, `${id}_T1w`]),
+    );
+    expect(mixed.data).not.toBe(asked.data);
+    const ofImages = (ids: readonly string[]): string[] => ids.flatMap((id) => [`${id}_FLAIR`, `${id}_T1w`]);
+    for (const index of [0, 1, 2]) {
+      const { fold } = pretrainingRecordOf(mixed, { index, count: 3 });
+      // The very folds of one contrast, each head with both of its images.
+      const alone = pretrainingRecordOf(asked, { index, count: 3 }).fold;
+      expect(fold).toMatchObject({ train: ofImages(alone.train), test: ofImages(alone.test) });
+    }
+    const [flair, t1w] = await Promise.all(
+      mixed.heads.slice(0, 2).map(({ participantId }) => storeOf(mixed).get(participantId)),
+    );
+    expect(flair.codes).toEqual(t1w.codes);
+    expect(flair.data).not.toEqual(t1w.data);
+    expect(flair.shape[3]).toBe(1);
+  });
+
+  it('says so in its run, in its weights, and to a training that starts from them', async () => {
+    const directory = new RunDirectory(join(folder, `run-${++number}`));
+    await directory.begin(pretrainingRecordOf(mixed, { index: 0, count: 3 }));
+    const dice = await executePretraining(directory, storeOf(mixed), {});
+    const { fold, modality } = await directory.record();
+    expect(modality).toBe('mixed');
+    expect(dice.map(({ participantId }) => participantId)).toEqual(fold.test);
+    const meta = checkpointMeta(await readWeights(directory.checkpoint('best')), 'best');
+    expect(meta).toMatchObject({ modality: 'mixed', pretraining: { modality: 'mixed', samplesSeen: 16 } });
+    // Heads, not images: that is what a training compares its own held-out heads with.
+    const heads = pretrainingRecordOf(asked, { index: 0, count: 3 }).fold.train;
+    expect(meta?.seen).toEqual(heads.map((id) => `phantom-3-head-${Number(id.slice(-5))}`));
+    for (const target of ['T1w', 'FLAIR'] as const) {
+      const { record, sentences } = await examineInit(directory.path, spec, false, { modality: target });
+      expect(record).toMatchObject({ sourceModality: 'mixed' });
+      expect(sentences.join(' ')).not.toMatch(/across modalities/);
+    }
+  });
+
+  it('goes by the images that a list names, also where a head has one only', async () => {
+    const [one, two] = asked.heads;
+    const list = {
+      path: join(folder, 'list.json'),
+      tasks: asked.tasks,
+      heads: {
+        kind: 'list' as const,
+        heads: [one, { ...two, images: { FLAIR: two.images.T1w ?? '' } }].map(
+          ({ participantId, images, labels }) => ({ id: participantId, images, labels }),
+        ),
+      },
+    };
+    const { heads } = await findHeads(list, 'mixed');
+    expect(heads.map(({ participantId, source }) => [participantId, source])).toEqual([
+      ['sub-00001_FLAIR', 'sub-00001'],
+      ['sub-00001_T1w', 'sub-00001'],
+      ['sub-00002_FLAIR', 'sub-00002'],
+    ]);
   });
 });
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { cardOf, entryOf } from '../../../scripts/ship-weights/card';
+import { cardOf, entryOf, headCardOf, headEntryOf } from '../../../scripts/ship-weights/card';
 import { LIMIT_BYTES, shippedPlans, type ShippedPlan } from '../../../scripts/ship-weights/plan';
 import { parseCatalogue } from '../../../src/protocol/catalogue';
 import { saveNetwork } from '../../../src/core/model/checkpoint';
@@ -14,7 +14,10 @@ import { networkSpec } from '../../../src/core/model/spec';
 import { expectedTensors } from '../../../src/core/model/weights-of-network';
 import type { PretrainingRecord } from '../../../src/core/transfer/pretraining-record';
 import { readWeights } from '../../../src/core/weights/read-weights';
-import { shipEncoder, type ShippedEncoder } from '../../../src/core/transfer/ship-encoder';
+import { saveSegmentation, loadSegmentation } from '../../../src/core/pretrain/segmentation-checkpoint';
+import { SegmentationNetwork } from '../../../src/core/pretrain/segmentation-network';
+import { toFloat32 } from '../../../src/core/weights/tensors';
+import { shipEncoder, shipSegmentation, type ShippedEncoder } from '../../../src/core/transfer/ship-encoder';
 
 const RECORD: PretrainingRecord = {
   kind: 'segmentation',
@@ -115,5 +118,63 @@ describe('the weights that are shipped', () => {
       '| gm | 0.871 | 0.86 to 0.88 | 1 |',
     ])
       expect(card).toContain(part);
+  });
+});
+
+describe('the head that is shipped', () => {
+  const spec = networkSpec({ arch: 'resnet10', geometry: 'compact', width: 1 / 8 });
+  const record: PretrainingRecord = {
+    ...RECORD,
+    tasks: ['intracranial'],
+    participants: { trained: ['a_T1w', 'a_FLAIR', 'b_T1w'], heldOut: ['c_FLAIR', 'c_T1w'] },
+    modality: 'mixed',
+  };
+  const measured = [{ task: 'intracranial', mean: 0.961, low: 0.95, high: 0.97, n: 2 }];
+  let network: SegmentationNetwork;
+  let head: ShippedEncoder;
+  const out = (): string => join(folder, 'intracranial.safetensors');
+  beforeAll(async () => {
+    network = new SegmentationNetwork(spec, { tasks: ['intracranial'], channels: 4 }, 5);
+    const source = join(folder, 'segmentation.safetensors');
+    await saveSegmentation(source, network, { modality: 'mixed', pretraining: record });
+    head = await shipSegmentation(source, out(), measured);
+  });
+  afterAll(() => network.dispose());
+
+  it('is the whole network, filters in half precision, with the Dice that was measured as it is used', async () => {
+    const { network: back, meta } = await loadSegmentation(out());
+    const file = await readWeights(out());
+    const before = network.weights.toBorder();
+    expect([...file.tensors.keys()].sort()).toEqual([...before.keys()].sort());
+    for (const [name, tensor] of file.tensors) {
+      expect(tensor.dtype, name).toBe(tensor.shape.length === 5 ? 'F16' : 'F32');
+      const exact = before.get(name)?.data ?? [];
+      toFloat32(tensor).forEach((value, n) => {
+        expect(Math.abs(value - exact[n]), name).toBeLessThanOrEqual(Math.abs(exact[n]) / 1024 + 1e-7);
+      });
+    }
+    expect(meta.pretraining?.dice).toEqual(measured);
+    expect(file.metadata['fcd-lens']).not.toContain('somebody');
+    back.dispose();
+  });
+
+  it('stands among the heads of the catalogue, and its card counts heads, not images', () => {
+    const entry = headEntryOf('intracranial', head, ABOUT);
+    expect(entry).toMatchObject({ task: 'intracranial', modality: 'mixed', dice: { mean: 0.961, heads: 1 } });
+    const card = headCardOf(entry, head, ABOUT);
+    for (const part of [
+      '3 images of 2 heads to learn from, 2 of 1 held out',
+      '**0.961** (95 % over heads 0.950 to 0.970, 2 images)',
+      head.sha256,
+      'phantoms, drawn.',
+    ])
+      expect(card).toContain(part);
+    expect(() => headEntryOf('brain', head, ABOUT)).toThrow('brain: a network of intracranial was made.');
+  });
+
+  it('is refused where there is none', async () => {
+    await expect(
+      shipSegmentation(join(folder, 'run.safetensors'), join(folder, 'x.safetensors')),
+    ).rejects.toThrow(/holds no segmentation heads/);
   });
 });

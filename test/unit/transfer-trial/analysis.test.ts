@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { analyse, holm, intoPage, toMarkdown } from '../../../scripts/transfer-trial/analyse';
 import { parseCell, type CellRecord } from '../../../scripts/transfer-trial/cell-record';
+import { curvesByCompute, figuresOf } from '../../../scripts/transfer-trial/curves-figure';
 import {
   cellsOf,
   furtherEpochs,
@@ -136,7 +137,7 @@ describe('the analysis of a trial', () => {
     expect(markdown).toContain('### base');
     expect(markdown).toContain('TL, 23 tasks − no TL, same compute');
     expect(markdown).toMatch(
-      /\| no TL, same compute \| FLAIR \| 20 \| none; its 30 s as epochs \| 33.3 % \[/,
+      /\| no TL, same compute \| FLAIR \| 20 \| none; the 30 processor s as epochs \| 33.3 % \[/,
     );
     expect(markdown).toMatch(/H1 .*\| no pairs \|  \| not tested \|/);
     const page = 'a\n<!-- trial:begin -->\nold tables\n<!-- trial:end -->\nz\n';
@@ -146,6 +147,20 @@ describe('the analysis of a trial', () => {
     expect(intoPage(made, markdown)).toBe(made);
     expect(() => intoPage('no marks', markdown)).toThrow(/no place for the tables/);
     expect(toMarkdown(analyse([]))).toMatch(/No cell/);
+  });
+
+  it('draws learning curves by compute: a transferred network begins after its pre-training', () => {
+    const [none, multi] = ['none', 'multi'].map(
+      (arm) => curvesByCompute(trial('base').filter((one) => one.arm === arm))[0].points,
+    );
+    // 60 s of two folds of 14 epochs each; 30 s of pre-training.
+    expect(none.map(({ compute }) => compute)).toEqual([1, 2, 3].map((epoch) => (60 / 28) * epoch));
+    expect(multi[0].compute).toBeCloseTo(30 + 60 / 28);
+    expect(none[2]).toMatchObject({ low: 0.45, high: 0.68 });
+    expect(none[2].middle).toBeCloseTo((0.45 + 0.68) / 2);
+    const [{ file, svg }] = figuresOf(trial('base'));
+    expect(toMarkdown(analyse(trial('base')))).toContain(`](${file})`);
+    expect(svg.match(/<polyline/g)).toHaveLength(4);
   });
 
   it("corrects as Holm's method does", () => {
@@ -186,19 +201,21 @@ describe('the plan of a trial', () => {
     expect(furtherEpochs(1, 4)).toBe(1);
   });
 
-  it('counts the seconds of training, not those in which a run stood still', () => {
-    const at = (second: number, event: object): string =>
-      JSON.stringify({ time: new Date(1e12 + 1000 * second).toISOString(), ...event });
+  it('counts what the processor did in training, not the time in which a run stood still', () => {
+    const at = (processorSeconds: number | undefined, event: object): string =>
+      JSON.stringify({ time: new Date().toISOString(), processorSeconds, ...event });
     const epoch = { type: 'epoch', loss: 1, validationLoss: null, validationAccuracy: null, best: false };
     const log = [
-      at(0, { type: 'started', epochs: 2, stepsPerEpoch: 1 }),
-      at(5, { ...epoch, epoch: 0 }),
-      at(7, { type: 'stopped', epoch: 1, step: 0 }),
-      at(1000, { type: 'resumed', epoch: 1, step: 0 }),
-      at(1006, { ...epoch, epoch: 1 }),
-      at(1100, { type: 'finished', epochs: 2, seconds: 1 }),
+      at(2, { type: 'started', epochs: 2, stepsPerEpoch: 1 }),
+      at(7, { ...epoch, epoch: 0 }),
+      at(9, { type: 'stopped', epoch: 1, step: 0 }),
+      at(3, { type: 'resumed', epoch: 1, step: 0 }),
+      at(9, { ...epoch, epoch: 1 }),
+      at(90, { type: 'finished', epochs: 2, seconds: 1 }),
     ];
     expect(trainingSeconds(log.join('\n') + '\n')).toBe(11);
+    const older = at(undefined, { type: 'started', epochs: 2, stepsPerEpoch: 1 });
+    expect(() => trainingSeconds(older + '\n')).toThrow(/no processor times/);
   });
 });
 

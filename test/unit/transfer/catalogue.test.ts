@@ -5,7 +5,12 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { describeStrategy, parseCatalogue, type CatalogueEntry } from '../../../src/protocol/catalogue';
+import {
+  describeStrategy,
+  parseCatalogue,
+  parseCatalogueContents,
+  type CatalogueEntry,
+} from '../../../src/protocol/catalogue';
 import { examineStart, loadInit } from '../../../src/core/experiment/init-weights';
 import { saveNetwork } from '../../../src/core/model/checkpoint';
 import { Network } from '../../../src/core/model/network';
@@ -72,9 +77,10 @@ const start = (strategy: string, spec: Partial<NetworkSpec> = {}, modality: 'T1w
 
 describe('the catalogue that comes with the program', () => {
   it('is valid; every file is there with its bytes and its card; together they are at most 12 MB', async () => {
-    const { folder: models, weights } = await readCatalogue(join(ROOT, 'models'));
+    const { folder: models, weights, heads } = await readCatalogue(join(ROOT, 'models'));
+    expect(heads.map(({ task }) => task)).toEqual(['intracranial']);
     let bytes = 0;
-    for (const one of weights) {
+    for (const one of [...weights, ...heads]) {
       const content = readFileSync(join(models, one.file));
       expect(content.length, one.file).toBe(one.bytes);
       expect(createHash('sha256').update(content).digest('hex'), one.file).toBe(one.sha256);
@@ -103,6 +109,21 @@ describe('catalogue.json', () => {
       expect(() => parse({ ...entry, ...broken }), JSON.stringify(broken)).toThrow(reason);
     expect(() => parse(entry, { ...entry, width: 1 })).toThrow('share a file');
     expect(() => parse(entry, { ...entry, file: 'other.safetensors' })).toThrow('for the same network');
+  });
+
+  it('lists whole segmentation networks apart, which no strategy starts from', () => {
+    const head = Object.fromEntries(
+      Object.entries({ ...entry, task: 'intracranial', file: 'intracranial.safetensors' }).filter(
+        ([field]) => field !== 'strategy' && field !== 'tasks',
+      ),
+    );
+    const contents = (heads: object[]) =>
+      parseCatalogueContents(JSON.stringify({ schema: 1, weights: [entry], heads }), 'catalogue.json');
+    expect(contents([head])).toMatchObject({ weights: [entry], heads: [head] });
+    // Catalogues of before there were any.
+    expect(parseCatalogueContents(JSON.stringify({ schema: 1, weights: [] }), 'x').heads).toEqual([]);
+    expect(() => contents([{ ...head, file: entry.file }])).toThrow('share a file');
+    expect(() => contents([{ ...head, strategy: 'single:gm' }])).toThrow(/heads.0/);
   });
 
   it("names strategies in the study's words", () => {
@@ -197,6 +218,10 @@ describe('--init by strategy', () => {
     const flair = { ...entry, modality: 'FLAIR', file: 'flair.safetensors' };
     const models = catalogueOf(entry, flair);
     expect((await start('multi:23', {}, 'FLAIR')).record).toMatchObject({ path: join(models, flair.file) });
+    // Weights that know both contrasts are nearer than those of the other one.
+    const mixed = { ...entry, modality: 'mixed', file: 'mixed.safetensors' };
+    const either = catalogueOf(entry, mixed);
+    expect((await start('multi:23', {}, 'FLAIR')).record).toMatchObject({ path: join(either, mixed.file) });
     catalogueOf(entry);
     const { sentences } = await start('multi:23', {}, 'FLAIR');
     expect(sentences.filter((one) => one.includes('across modalities'))).toEqual([

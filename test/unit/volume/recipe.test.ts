@@ -14,7 +14,8 @@ import {
   STANDARD,
   toSubjectGrid,
 } from '../../../src/core/volume/recipe';
-import type { Mask, Volume } from '../../../src/core/volume/volume';
+import { resample } from '../../../src/core/volume/resample';
+import type { Grid, Mask, Volume } from '../../../src/core/volume/volume';
 import { scratchFolder } from './scratch-folder';
 
 const { put, folder } = scratchFolder();
@@ -43,7 +44,7 @@ describe('a recipe', () => {
       spacing: [1, 1, 1],
       shape: [160, 256, 256],
       centre: 'mass',
-      mask: 'auto',
+      mask: 'intracranial',
       normalise: 'z-score',
       outside: 'keep',
     });
@@ -154,6 +155,27 @@ describe('applying a recipe', () => {
     expect(brainSource).toBe('given');
     expect(brain.data).toEqual(maskAbove(image, 150).data);
     expect(applyRecipe(image, { ...NONE, mask: 'otsu' }, { brain: core }).brainSource).toBe('otsu');
+  });
+
+  it('takes the intracranial mask where one can be had and none is given, else Otsu’s', () => {
+    const image = ball();
+    const asked: string[] = [];
+    const intracranial = (grid: Grid): Mask => {
+      asked.push(grid.shape.join());
+      return maskAbove(resample(image, grid, 'nearest'), 150);
+    };
+    const recipe = with_({ mask: 'intracranial', spacing: [4, 4, 4], shape: [30, 30, 30] });
+    const found = applyRecipe(image, recipe, { intracranial });
+    expect(found.brainSource).toBe('intracranial');
+    // It is asked for on the final grid, not resampled to it.
+    expect(asked).toEqual(['30,30,30']);
+    expect(applyRecipe(image, recipe, { intracranial, brain: maskAbove(image, 150) }).brainSource).toBe(
+      'given',
+    );
+    expect(applyRecipe(image, recipe).brainSource).toBe('otsu');
+    expect(asked).toHaveLength(1);
+    for (const mask of ['auto', 'otsu'] as const)
+      expect(applyRecipe(image, { ...recipe, mask }, { intracranial }).brainSource).toBe('otsu');
   });
 
   it('knows the other masks', () => {

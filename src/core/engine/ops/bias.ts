@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { KERNELS } from './kernels';
+import { asRows } from './merged-axes';
 import { scaleShift, type Overwriting } from './norm';
 import { hasKernel, runKernel } from './run-kernel';
 
@@ -18,5 +19,5 @@ export function addBias(
 /** Gradient of {@link addBias} with respect to the bias: dy [N, D, H, W, C] summed over batch and positions. */
 export function biasGradient(dy: tf.Tensor5D): tf.Tensor1D {
   if (hasKernel(KERNELS.channelSum)) return runKernel(KERNELS.channelSum, { x: dy });
-  return tf.sum(dy, [0, 1, 2, 3]) as tf.Tensor1D;
+  return tf.sum(asRows(dy), 0) as tf.Tensor1D;
 }

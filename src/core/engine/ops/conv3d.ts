@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-core/dist/register_all_gradients';
 import { InputError } from '../../errors';
 import { KERNELS, convOutputShape, type ConvAttrs, type Shape5 } from './kernels';
+import { cutGrid, fromLattices, padGrid, toLattices } from './merged-axes';
 import { hasKernel, runKernel } from './run-kernel';
 
 /**
@@ -65,40 +66,20 @@ function composedConv3d(x: tf.Tensor5D, filter: tf.Tensor5D, attrs: ConvAttrs): 
     const dilated = Math.max(...dilation) > 1;
     if (dilated && Math.max(...stride) > 1)
       throw new InputError('This engine has no convolution that is strided and dilated at once.');
-    if (!dilated) return tf.conv3d(pad(x, padding), filter, [...stride], 'valid');
-    const out = convOutputShape(x.shape, filter.shape, attrs);
+    if (!dilated) {
+      const padded = padGrid(
+        x,
+        padding.map((p) => [p, p] as const),
+      );
+      return tf.conv3d(padded, filter, [...stride], 'valid');
+    }
+    const [, ...out] = convOutputShape(x.shape, filter.shape, attrs);
     // Pad at the end to a whole number of sub-lattices; what this adds to the output is cut off again.
-    const crops = [0, 1, 2].map((a) => {
+    const pads = [0, 1, 2].map((a) => {
       const padded = x.shape[a + 1] + 2 * padding[a];
-      return [padding[a], padding[a] + ((dilation[a] - (padded % dilation[a])) % dilation[a])];
+      return [padding[a], padding[a] + ((dilation[a] - (padded % dilation[a])) % dilation[a])] as const;
     });
-    const lattices = tf.spaceToBatchND(x, [...dilation], crops) as tf.Tensor5D;
-    const convolved = tf.conv3d(lattices, filter, 1, 'valid');
-    const full = tf.batchToSpaceND(
-      convolved,
-      [...dilation],
-      [
-        [0, 0],
-        [0, 0],
-        [0, 0],
-      ],
-    ) as tf.Tensor5D;
-    return tf.slice(full, [0, 0, 0, 0, 0], [...out]) as tf.Tensor5D;
+    const convolved = tf.conv3d(toLattices(padGrid(x, pads), dilation), filter, 1, 'valid');
+    return cutGrid(fromLattices(convolved, dilation), [0, 0, 0], [out[0], out[1], out[2]]);
   });
-}
-
-function pad(x: tf.Tensor5D, padding: ConvAttrs['padding'], value = 0): tf.Tensor5D {
-  if (Math.max(...padding) === 0) return x;
-  const [d, h, w] = padding;
-  return tf.pad(
-    x,
-    [
-      [0, 0],
-      [d, d],
-      [h, h],
-      [w, w],
-      [0, 0],
-    ],
-    value,
-  );
 }

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-core/dist/register_all_gradients';
 import { KERNELS } from './kernels';
+import { asRows } from './merged-axes';
 import { hasKernel, runKernel, runKernelMany } from './run-kernel';
 
 /** What an operation may do with its inputs. */
@@ -39,7 +40,7 @@ export function batchNormTrain(
     return { y: y as tf.Tensor5D, mean: mean as tf.Tensor1D, variance: variance as tf.Tensor1D };
   }
   return tf.tidy(() => {
-    const { mean, variance } = tf.moments(x, [0, 1, 2, 3]);
+    const { mean, variance } = tf.moments(asRows(x), 0);
     const y = composedNormTrain(x, gamma, beta, residual, options);
     return { y, mean: mean as tf.Tensor1D, variance: variance as tf.Tensor1D };
   });
@@ -80,7 +81,7 @@ export function batchNormTrainGradient(
       ),
     );
     const [dx, dgamma] = pull([x, gamma], masked);
-    return [dx, dgamma, tf.sum(masked, [0, 1, 2, 3]), ...(options.residual ? [tf.clone(masked)] : [])];
+    return [dx, dgamma, tf.sum(asRows(masked), 0), ...(options.residual ? [tf.clone(masked)] : [])];
   });
   return unpack(outputs, options.residual);
 }
@@ -97,7 +98,7 @@ export function scaleShift(
   if (hasKernel(KERNELS.scaleShift))
     return runKernel(KERNELS.scaleShift, { x, scale, shift, residual }, { relu, overwrite });
   return tf.tidy(() => {
-    const linear = tf.add(tf.mul(x, scale), shift);
+    const linear = tf.reshape(tf.add(tf.mul(asRows(x), scale), shift), x.shape);
     const sum = residual ? tf.add(linear, residual) : linear;
     return (relu ? tf.relu(sum) : sum) as tf.Tensor5D;
   });
@@ -123,9 +124,9 @@ export function scaleShiftGradient(
     : tf.tidy(() => {
         const masked = options.relu ? maskByPositive(dy, y) : dy;
         return [
-          tf.mul(masked, scale),
-          tf.sum(tf.mul(masked, x), [0, 1, 2, 3]),
-          tf.sum(masked, [0, 1, 2, 3]),
+          tf.reshape(tf.mul(asRows(masked), scale), x.shape),
+          tf.sum(asRows(tf.mul(masked, x)), 0),
+          tf.sum(asRows(masked), 0),
           ...(options.residual ? [tf.clone(masked)] : []),
         ];
       });
@@ -141,16 +142,17 @@ function composedNormTrain(
   options: NormOptions,
 ): tf.Tensor5D {
   return tf.tidy(() => {
-    const { mean, variance } = tf.moments(x, [0, 1, 2, 3]);
-    const normal = tf.mul(tf.sub(x, mean), tf.rsqrt(tf.add(variance, options.epsilon)));
-    const linear = tf.add(tf.mul(normal, gamma), beta);
+    const rows = asRows(x);
+    const { mean, variance } = tf.moments(rows, 0);
+    const normal = tf.mul(tf.sub(rows, mean), tf.rsqrt(tf.add(variance, options.epsilon)));
+    const linear = tf.reshape(tf.add(tf.mul(normal, gamma), beta), x.shape);
     const sum = residual ? tf.add(linear, residual) : linear;
     return (options.relu ? tf.relu(sum) : sum) as tf.Tensor5D;
   });
 }
 
 function maskByPositive(dy: tf.Tensor5D, y: tf.Tensor5D): tf.Tensor5D {
-  return tf.mul(dy, tf.cast(tf.greater(y, 0), 'float32'));
+  return tf.reshape(tf.mul(asRows(dy), tf.cast(tf.greater(asRows(y), 0), 'float32')), dy.shape);
 }
 
 function unpack(outputs: readonly tf.Tensor[], residual: boolean): NormGradient {

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { KERNELS, outputSize, type Shape5, type Triple } from './kernels';
+import { everyNth, padGrid } from './merged-axes';
 import { hasKernel, runKernel, runKernelMany } from './run-kernel';
 
 export interface PoolAttrs {
@@ -49,7 +50,8 @@ export function maxPool3dGradient(
 /** Mean over positions, [N, D, H, W, C] -> [N, C] (adaptive average pooling to 1 x 1 x 1). */
 export function globalAveragePool(x: tf.Tensor5D): tf.Tensor2D {
   if (hasKernel(KERNELS.globalAveragePool)) return runKernel(KERNELS.globalAveragePool, { x });
-  return tf.mean(x, [1, 2, 3]) as tf.Tensor2D;
+  const [n, d, h, w, c] = x.shape;
+  return tf.tidy(() => tf.mean(tf.reshape(x, [n, d * h * w, c]), 1) as tf.Tensor2D);
 }
 
 /** Gradient of {@link globalAveragePool}: dy [N, C] spread evenly over the positions. */
@@ -58,7 +60,8 @@ export function globalAveragePoolGradient(dy: tf.Tensor2D, inputShape: Shape5): 
     return runKernel(KERNELS.globalAveragePoolGradient, { dy }, { inputShape });
   return tf.tidy(() => {
     const [n, d, h, w, c] = inputShape;
-    return tf.tile(tf.reshape(tf.div(dy, d * h * w), [n, 1, 1, 1, c]), [1, d, h, w, 1]) as tf.Tensor5D;
+    const rows = tf.tile(tf.reshape(tf.div(dy, d * h * w), [n, 1, c]), [1, d * h * w, 1]);
+    return tf.reshape(rows, [n, d, h, w, c]);
   });
 }
 
@@ -70,28 +73,18 @@ function composedMaxPool(x: tf.Tensor5D, attrs: PoolAttrs): { y: tf.Tensor5D; in
   const ends = size.map((s, a) =>
     Math.max(0, (out[a] - 1) * attrs.stride[a] + attrs.size[a] - attrs.padding[a] - s),
   );
-  const pads: [number, number][] = [
-    [0, 0],
-    ...attrs.padding.map((p, a): [number, number] => [p, ends[a]]),
-    [0, 0],
-  ];
-  const padded = tf.pad(x, pads, LOWEST);
-  const positions = tf.pad(
-    tf.tile(tf.reshape(tf.range(0, d * h * w, 1, 'int32'), [1, d, h, w, 1]), [n, 1, 1, 1, c]),
-    pads,
-    0,
-  );
-  const window = (tensor: tf.Tensor, at: readonly number[]) => {
-    const end = at.map((o, a) => o + (out[a] - 1) * attrs.stride[a] + 1);
-    return tf.stridedSlice(tensor, [0, ...at, 0], [n, ...end, c], [1, ...attrs.stride, 1]);
-  };
+  const pads = attrs.padding.map((p, a) => [p, ends[a]] as const);
+  const padded = padGrid(x, pads, LOWEST);
+  const everywhere = tf.tile(tf.reshape(tf.range(0, d * h * w, 1, 'int32'), [1, d * h * w, 1]), [n, 1, c]);
+  const positions = padGrid(tf.reshape(everywhere, [n, d, h, w, c]), pads, 0);
+  const size3: Triple = [out[0], out[1], out[2]];
   let y: tf.Tensor | undefined;
   let indices: tf.Tensor | undefined;
   for (let a = 0; a < attrs.size[0]; a++)
     for (let b = 0; b < attrs.size[1]; b++)
       for (let e = 0; e < attrs.size[2]; e++) {
-        const value = window(padded, [a, b, e]);
-        const position = window(positions, [a, b, e]);
+        const value = tf.reshape(everyNth(padded, [a, b, e], attrs.stride, size3), [-1]);
+        const position = tf.reshape(everyNth(positions, [a, b, e], attrs.stride, size3), [-1]);
         if (!y || !indices) {
           [y, indices] = [value, position];
           continue;
@@ -100,5 +93,7 @@ function composedMaxPool(x: tf.Tensor5D, attrs: PoolAttrs): { y: tf.Tensor5D; in
         y = tf.where(greater, value, y);
         indices = tf.where(greater, position, indices);
       }
-  return { y: y as tf.Tensor5D, indices: tf.cast(indices as tf.Tensor5D, 'int32') };
+  const shape: Shape5 = [n, ...size3, c];
+  const result = (flat: tf.Tensor | undefined) => tf.reshape(flat as tf.Tensor, [...shape]) as tf.Tensor5D;
+  return { y: result(y), indices: tf.cast(result(indices), 'int32') };
 }

@@ -1,9 +1,17 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { KernelName } from './kernels';
 
-/** Whether the current engine brings this kernel itself. */
+/** An engine that says when an operation has to be composed of tfjs-core's, for it has no kernel for it. */
+interface TellsFallbacks {
+  fallsBack(kernel: string): void;
+}
+
+/** Whether the current engine brings this kernel itself; it hears where it does not, for a composition serves then. */
 export function hasKernel(name: KernelName): boolean {
-  return tf.getKernel(name, tf.getBackend()) !== undefined;
+  if (tf.getKernel(name, tf.getBackend())) return true;
+  const backend = tf.backend() as tf.KernelBackend & Partial<TellsFallbacks>;
+  backend.fallsBack?.(name);
+  return false;
 }
 
 type Attributes = Readonly<Record<string, number | boolean | string | readonly number[] | undefined>>;

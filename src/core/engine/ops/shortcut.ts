@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { KERNELS, type Shape5, type Triple } from './kernels';
+import { asRows, everyNth, spreadAxis } from './merged-axes';
 import { hasKernel, runKernel } from './run-kernel';
 
 /**
@@ -9,16 +10,15 @@ import { hasKernel, runKernel } from './run-kernel';
 export function subsamplePad(x: tf.Tensor5D, stride: Triple, channels: number): tf.Tensor5D {
   if (hasKernel(KERNELS.subsamplePad)) return runKernel(KERNELS.subsamplePad, { x }, { stride, channels });
   return tf.tidy(() => {
-    const every = tf.stridedSlice(x, [0, 0, 0, 0, 0], x.shape, [1, ...stride, 1]) as tf.Tensor5D;
-    const missing = channels - x.shape[4];
-    if (missing === 0) return every;
-    return tf.pad(every, [
+    const [n, d, h, w, c] = x.shape;
+    const size: Triple = [Math.ceil(d / stride[0]), Math.ceil(h / stride[1]), Math.ceil(w / stride[2])];
+    const kept = everyNth(x, [0, 0, 0], stride, size);
+    if (channels === c) return tf.clone(kept);
+    const padded = tf.pad(asRows(kept), [
       [0, 0],
-      [0, 0],
-      [0, 0],
-      [0, 0],
-      [0, missing],
+      [0, channels - c],
     ]);
+    return tf.reshape(padded, [n, ...size, channels]) as tf.Tensor5D;
   });
 }
 
@@ -27,28 +27,10 @@ export function subsamplePadGradient(dy: tf.Tensor5D, stride: Triple, inputShape
   if (hasKernel(KERNELS.subsamplePadGradient))
     return runKernel(KERNELS.subsamplePadGradient, { dy }, { stride, inputShape });
   return tf.tidy(() => {
-    const kept = tf.slice(dy, [0, 0, 0, 0, 0], [...dy.shape.slice(0, 4), inputShape[4]]);
-    return spread(
-      spread(spread(kept, 1, stride[0], inputShape[1]), 2, stride[1], inputShape[2]),
-      3,
-      stride[2],
-      inputShape[3],
-    ) as tf.Tensor5D;
+    const [n, d, h, w] = dy.shape;
+    const rows = tf.slice(asRows(dy), [0, 0], [n * d * h * w, inputShape[4]]);
+    let dx: tf.Tensor5D = tf.reshape(rows, [n, d, h, w, inputShape[4]]);
+    for (const a of [0, 1, 2]) dx = spreadAxis(dx, a + 1, stride[a], inputShape[a + 1]);
+    return tf.clone(dx);
   });
-}
-
-/** Puts stride - 1 zeros behind every element of an axis and cuts the axis to `size`. */
-function spread(x: tf.Tensor, axis: number, stride: number, size: number): tf.Tensor {
-  if (stride === 1) return x;
-  const shape = x.shape;
-  const gaps = tf.zeros([...shape.slice(0, axis + 1), stride - 1, ...shape.slice(axis + 1)]);
-  const interleaved = tf.concat([tf.expandDims(x, axis + 1), gaps], axis + 1);
-  const merged = tf.reshape(interleaved, [
-    ...shape.slice(0, axis),
-    shape[axis] * stride,
-    ...shape.slice(axis + 1),
-  ]);
-  const end = merged.shape.slice();
-  end[axis] = size;
-  return tf.slice(merged, new Array<number>(shape.length).fill(0), end);
 }

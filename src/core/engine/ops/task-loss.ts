@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { KERNELS } from './kernels';
+import { asRows } from './merged-axes';
 import { hasKernel, runKernelMany } from './run-kernel';
 
 /** Which of the tasks' structures each voxel belongs to, on the engine. */
@@ -40,15 +41,16 @@ export function taskProbabilities(z: tf.Tensor5D, targets: TaskTargets): { p: tf
     return { p: p as tf.Tensor5D, sums };
   }
   return tf.tidy(() => {
-    const y = presence(targets, z.shape);
-    const p = tf.sigmoid(z);
-    const excess = tf.sub(tf.relu(z), tf.mul(z, y));
-    const crossEntropy = tf.add(excess, tf.log1p(tf.exp(tf.neg(tf.abs(z)))));
-    const total = (x: tf.Tensor) => tf.sum(x, [0, 1, 2, 3]);
+    const rows = asRows(z);
+    const y = presence(targets, z.shape[4]);
+    const p = tf.sigmoid(rows);
+    const excess = tf.sub(tf.relu(rows), tf.mul(rows, y));
+    const crossEntropy = tf.add(excess, tf.log1p(tf.exp(tf.neg(tf.abs(rows)))));
+    const total = (x: tf.Tensor) => tf.sum(x, 0);
     const sums = tf.stack([total(crossEntropy), total(tf.mul(p, y)), total(p), total(y)]);
     const padding = paddedTasks(z.shape[4]) - z.shape[4];
     return {
-      p,
+      p: tf.reshape(p, z.shape),
       sums: tf.expandDims(
         tf.pad(sums, [
           [0, 0],
@@ -86,21 +88,18 @@ export function taskGradient(p: tf.Tensor5D, targets: TaskTargets, factors: Task
     return p;
   }
   const gradient = tf.tidy(() => {
-    const y = presence(targets, p.shape);
+    const rows = asRows(p);
+    const y = presence(targets, tasks);
     const [a, b, c] = [factors.a, factors.b, factors.c].map((row) => tf.tensor1d(Float32Array.from(row)));
-    const slope = tf.mul(p, tf.sub(1, p));
-    return tf.add(tf.mul(a, tf.sub(p, y)), tf.mul(slope, tf.add(b, tf.mul(c, y)))) as tf.Tensor5D;
+    const slope = tf.mul(rows, tf.sub(1, rows));
+    const gradient = tf.add(tf.mul(a, tf.sub(rows, y)), tf.mul(slope, tf.add(b, tf.mul(c, y))));
+    return tf.reshape(gradient, p.shape) as tf.Tensor5D;
   });
   p.dispose();
   return gradient;
 }
 
-/** 1 where a voxel belongs to a task, else 0: [N, D, H, W, tasks]. */
-function presence(
-  { codes, members }: TaskTargets,
-  shape: readonly [number, number, number, number, number],
-): tf.Tensor5D {
-  const [n, d, h, w, tasks] = shape;
-  const rows = tf.slice(members, [0, 0], [members.shape[0], tasks]);
-  return tf.reshape(tf.gather(rows, codes), [n, d, h, w, tasks]);
+/** 1 where a voxel belongs to a task, else 0: [voxels, tasks]. */
+function presence({ codes, members }: TaskTargets, tasks: number): tf.Tensor2D {
+  return tf.gather(tf.slice(members, [0, 0], [members.shape[0], tasks]), codes);
 }

@@ -40,5 +40,8 @@ export const VOXEL_BYTES = 1 << 16;
 /** Tensors begin here. */
 export const HEAP_AT = 3 << 16;
 
-/** Loads before a waiting thread goes to sleep. */
-export const SPINS = 20_000;
+/**
+ * Loads before a waiting thread goes to sleep: two or three milliseconds. A step runs hundreds of kernels with a little
+ * JavaScript in between; a thread that sleeps meanwhile costs each of them a system call and the time to wake.
+ */
+export const SPINS = 200_000;

@@ -1,5 +1,5 @@
-import type { ConvGeometry } from './conv-geometry';
-import { tileSizeOf, type Algorithm } from './conv-plan';
+import type { ConvGeometry, ConvPass } from './conv-geometry';
+import { planKey, tileSizeOf, type Algorithm } from './conv-plan';
 import { multiplyDepthTiles, multiplyGradientDepthTiles } from './depth-convolution';
 import { multiplyGradientTaps, multiplyTaps } from './direct-convolution';
 import type { Machine } from './machine';
@@ -16,7 +16,7 @@ export function convolve(
 ): void {
   const run = (how: Algorithm) => gatherBy(how, machine, 'y', g, x, filter, y);
   if (algorithm) run(algorithm);
-  else machine.plan.run('y', g, run);
+  else planned(machine, 'y', g, run);
 }
 
 /** dx from dy. */
@@ -30,7 +30,7 @@ export function convolveInputGradient(
 ): void {
   const run = (how: Algorithm) => gatherBy(how, machine, 'dx', g, dy, filter, dx);
   if (algorithm) run(algorithm);
-  else machine.plan.run('dx', g, run);
+  else planned(machine, 'dx', g, run);
 }
 
 /** dfilter from x and dy. */
@@ -49,7 +49,14 @@ export function convolveFilterGradient(
     else multiplyGradientTaps(machine, g, how === 'folded', x, dy, dfilter);
   };
   if (algorithm) run(algorithm);
-  else machine.plan.run('dfilter', g, run);
+  else planned(machine, 'dfilter', g, run);
+}
+
+/** By the machine's plan, noting its time where somebody asked for that. */
+function planned(machine: Machine, pass: ConvPass, g: ConvGeometry, run: (how: Algorithm) => void): void {
+  const { profile } = machine.pool;
+  if (profile) profile.convolution(planKey(pass, g), () => machine.plan.run(pass, g, run));
+  else machine.plan.run(pass, g, run);
 }
 
 function gatherBy(

@@ -10,8 +10,12 @@ const TILE = 6;
 const TABLE_BYTES = 16_384;
 /** Beside the table and its width offsets, a thread keeps the positions of a tile and a partial panel's result. */
 const THREAD_BYTES = 640;
+/** Tiles that are multiplied with a slice of a panel while it is in the cache. */
+const LEAST_TILES = 4;
+const MOST_TILES = 16;
 /** Pieces of work per thread, so that a thread that was held up does not hold up the others. */
 const PIECES = 8;
+const MOST_PIECES = 24;
 /** Positions of dy that are multiplied with every tap while they are in the cache. */
 const BLOCK_POSITIONS = 256;
 /** The same where tiles run across taps, whose inputs are copied side by side. */
@@ -22,12 +26,16 @@ const WORTH_CROSSING = 1.15;
 const MOST_PANELS = 32;
 /** With so few input channels the taps along a row are taken as channels (a scan's modalities). */
 const FOLD_CHANNELS = 4;
-/** Products that a micro-kernel sums in registers: with so many per tap, every tap's sum goes to memory. */
+/** Products that a micro-kernel sums in registers; panels are packed and multiplied in slices of so many (micro-kernels.mjs). */
 const CHAIN = 256;
-/** Packed panels that a thread keeps to itself: half of a second-level cache. */
-const OWN_PANELS_BYTES = 1 << 20;
+/** Which entries of a tile's table count. */
+const RANGE_BYTES = 16;
+/** Tables that a thread keeps where it packs panels of its own. */
+const OWN_TABLES_BYTES = 1 << 18;
+/** Panels that it packs at a time: their slice takes half of a second-level cache, and rows of the filter are read in runs. */
+const MOST_OWN_PANELS = 8;
 /** Pieces of work per thread where each packs panels of its own. */
-const PIECES_OF_PANELS = 4;
+const PIECES_OF_PANELS = 2;
 /** Height or width of grids on which much of what taps read is padding. */
 const SMALL_GRID = 8;
 /** Work that is done before another thread has woken: so many floats to copy, multiply-adds to compute. */
@@ -115,19 +123,33 @@ function gatherPlan(pass: 'y' | 'dx', g: Folded, threads: number, panel: number)
   const classes = axes.reduce((product, axis) => product * axis[0], 1);
   const largest = axes.reduce((product, axis, a) => product * Math.ceil(grid[a] / axis[0]), g.batch);
   const tiles = Math.ceil(largest / TILE);
-  const tilesPerChunk = Math.max(1, Math.min(16, tiles, Math.floor(TABLE_BYTES / tileBytes)));
+  // A filter that is larger than what it is multiplied with is not worth a way through memory. Slices of several taps
+  // are the same ones only where every position meets all taps.
+  const ownGroups = Math.min(
+    panels,
+    Math.max(Math.ceil(panels / MOST_OWN_PANELS), PIECES_OF_PANELS * threads),
+  );
+  const packsOwn =
+    taps * channels > largest * classes &&
+    ownGroups >= 2 * threads &&
+    (k >= CHAIN || classes === 1) &&
+    classes * tiles * (tileBytes + RANGE_BYTES) <= OWN_TABLES_BYTES;
+  const tilesPerChunk = packsOwn
+    ? tiles
+    : Math.max(
+        1,
+        Math.min(
+          tiles,
+          Math.max(LEAST_TILES, Math.min(MOST_TILES, Math.ceil(tiles / (MOST_PIECES * threads)))),
+          Math.floor(TABLE_BYTES / tileBytes),
+        ),
+      );
   const chunks = Math.ceil(tiles / tilesPerChunk);
-
-  // A filter that is larger than what it is multiplied with is not worth a way through memory.
-  const tapsPerSlice = k >= CHAIN ? g.kernel[2] : taps;
-  const sliceBytes = (panelBytes / taps) * tapsPerSlice;
-  const ownPanels = Math.max(1, Math.floor(OWN_PANELS_BYTES / sliceBytes));
-  const ownGroups = Math.min(panels, Math.max(Math.ceil(panels / ownPanels), PIECES_OF_PANELS * threads));
-  const packsOwn = taps * channels > largest * classes && ownGroups >= 2 * threads;
   let groups = 1;
   while (chunks * classes * groups < PIECES * threads && groups < panels) groups *= 2;
   groups = packsOwn ? ownGroups : Math.min(groups, panels);
-  const own = packsOwn ? Math.ceil(panels / groups) * sliceBytes : 0;
+  const sliceFloats = CHAIN * panel;
+  const own = packsOwn ? Math.ceil(panels / groups) * sliceFloats * 4 : 0;
   return {
     sourceBytes: product(sourceGrid) * voxel * 4,
     grid,
@@ -139,10 +161,13 @@ function gatherPlan(pass: 'y' | 'dx', g: Folded, threads: number, panel: number)
     tilesPerChunk,
     groups,
     packsOwn,
-    tapsPerSlice,
     depthFirst: meetsLessPadding(grid, axes),
     packed: packsOwn ? 0 : panels * panelBytes,
-    thread: tilesPerChunk * tileBytes + THREAD_BYTES + 32 * axes[2][1] + own,
+    thread:
+      (packsOwn ? classes : 1) * tilesPerChunk * (tileBytes + RANGE_BYTES) +
+      THREAD_BYTES +
+      32 * axes[2][1] +
+      own,
   };
 }
 
@@ -185,7 +210,6 @@ function gather(
         plan.tilesPerChunk,
         plan.groups,
         packsOwn ? filter : 0,
-        plan.tapsPerSlice,
         forward ? 0 : 1,
         plan.depthFirst ? 1 : 0,
       ],

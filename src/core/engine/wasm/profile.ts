@@ -5,10 +5,12 @@ export interface ProfileEntry {
   readonly ms: number;
 }
 
-/** Where time went: per operation of tfjs-core (with what it runs inside), and per kernel of the module. */
+/** Where time went: per operation of tfjs-core (with what it runs inside), per kernel of the module, and per convolution by its name in a plan. */
 export class Profile {
   private readonly operationTimes = new Map<string, { calls: number; ms: number }>();
   private readonly kernelTimes = new Map<string, { calls: number; ms: number }>();
+
+  private readonly convolutionTimes = new Map<string, { calls: number; ms: number }>();
 
   get operations(): ProfileEntry[] {
     return entries(this.operationTimes);
@@ -18,12 +20,20 @@ export class Profile {
     return entries(this.kernelTimes);
   }
 
+  get convolutions(): ProfileEntry[] {
+    return entries(this.convolutionTimes);
+  }
+
   operation<T>(name: string, run: () => T): T {
     return timed(this.operationTimes, name, run);
   }
 
   kernel<T>(name: string, run: () => T): T {
     return timed(this.kernelTimes, name, run);
+  }
+
+  convolution<T>(name: string, run: () => T): T {
+    return timed(this.convolutionTimes, name, run);
   }
 }
 

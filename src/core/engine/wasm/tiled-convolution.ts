@@ -12,11 +12,21 @@ const ROWS = 6;
 /** Blocks of rows that are whole tiles and whole groups of 8 channels. */
 const ROW_BLOCK = 24;
 /** Bytes of products that a thread has in hand where every thread works on its own tiles. */
-const OWN_BYTES = 3 << 20;
+const OWN_BYTES = 3 << 19;
 const LEAST_OWN_TILES = 12;
 /** A transformed filter larger than this is read by all threads together, for as many tiles as these bytes hold. */
 const LARGE_FILTER_BYTES = 16 << 20;
 const SHARED_BYTES = 96 << 20;
+/** With few tiles, one larger than this is never there as a whole: it is made for some channels at a time. */
+const UNIT_WORTH_BYTES = 6 << 20;
+const FEW_TILES = 96;
+/** Channels that are computed at a time, and rows of the filter that are transformed together (tiled-convolution.ts). */
+const UNIT_CHANNELS = 16;
+const UNIT_ROWS = 8;
+/** Bytes of their transformed filter: half of a second-level cache. */
+const UNIT_FILTER_BYTES = 1 << 20;
+/** Tiles whose products are in hand meanwhile. */
+const UNIT_TILES = 48;
 /** Bytes of the sums of a filter's gradient that are held at a time. */
 const SUMS_BYTES = 48 << 20;
 /** Bytes of tiles of x and dy, transformed for the filter's gradient, that are held at a time. */
@@ -91,7 +101,8 @@ export function multiplyTiles(
   heap.withScratch([sizes.filter, sizes.total, ...tableBytes], (transformed, scratch, ...tablesAt) => {
     tiling.tables.forEach((table, a) => heap.int32(tablesAt[a], table.length).set(table));
     const reversed = forward ? 0 : [0, 1, 2].reduce((bits, a) => bits | (g.stride[a] === 1 ? 1 << a : 0), 0);
-    pool.run('transformFilter', [
+    const [from, to] = forward ? [x, y] : [y, x];
+    const filterJob = [
       filter,
       transformed,
       scratch,
@@ -101,9 +112,9 @@ export function multiplyTiles(
       forward ? 0 : 1,
       reversed,
       ...tablesAt,
-    ]);
-    const [from, to] = forward ? [x, y] : [y, x];
-    if (!sizes.shared) {
+    ];
+    if (sizes.way === 'own') {
+      pool.run('transformFilter', filterJob);
       pool.run('multiplyTiles', [
         source,
         transformed,
@@ -122,13 +133,10 @@ export function multiplyTiles(
       ]);
       return;
     }
-    const { tilesPerChunk, sourcePitch, resultPitch } = sizes;
+    const { tilesPerChunk, sourcePitch } = sizes;
     const sourceStep = tilesPerChunk * sourcePitch + SKEW;
-    const resultStep = tilesPerChunk * resultPitch + SKEW;
-    const sourceTiles = scratch + THREAD_BYTES * pool.threads;
-    const resultTiles = sourceTiles + products * sourceStep;
-    for (let first = 0; first < tiles; first += tilesPerChunk) {
-      const count = Math.min(tilesPerChunk, tiles - first);
+    const sourceTiles = scratch + sizes.thread * pool.threads;
+    const gather = (first: number, count: number) =>
       pool.run('gatherTiles', [
         source,
         from,
@@ -137,12 +145,37 @@ export function multiplyTiles(
         sourcePitch,
         sourceStep,
         scratch,
-        THREAD_BYTES,
+        sizes.thread,
         0,
         ...tablesAt,
         first,
         count,
       ]);
+    if (sizes.way === 'units') {
+      gather(0, tiles);
+      pool.run('multiplyTilePanels', [
+        ...filterJob,
+        sourceTiles,
+        sourcePitch,
+        sourceStep,
+        result,
+        to,
+        SINK_AT,
+        0,
+        tiles,
+        sizes.kPerBlock,
+        Math.min(UNIT_TILES, tilesPerChunk),
+        Math.ceil(pool.threads / Math.ceil(channels / UNIT_CHANNELS)),
+      ]);
+      return;
+    }
+    pool.run('transformFilter', filterJob);
+    const { resultPitch } = sizes;
+    const resultStep = tilesPerChunk * resultPitch + SKEW;
+    const resultTiles = sourceTiles + products * sourceStep;
+    for (let first = 0; first < tiles; first += tilesPerChunk) {
+      const count = Math.min(tilesPerChunk, tiles - first);
+      gather(first, count);
       pool.run('multiplySharedTiles', [
         sourceTiles,
         sourcePitch,
@@ -165,7 +198,7 @@ export function multiplyTiles(
         channels,
         SINK_AT,
         scratch,
-        THREAD_BYTES,
+        sizes.thread,
         ...tablesAt,
         first,
         count,
@@ -174,31 +207,48 @@ export function multiplyTiles(
   });
 }
 
-/** How the tiles are shared out, and scratch memory in bytes: results do not depend on it. */
+/**
+ * How the tiles are shared out, and scratch memory in bytes: results do not depend on the threads. `own`: every thread
+ * takes chunks of tiles through all steps; `shared`: all threads take a step together; `units`: channels by channels.
+ */
 function multiplyPlan(pass: 'y' | 'dx', g: ConvGeometry, size: TileSize, threads: number, panel: number) {
   const { products, tiles } = tilingOf(pass, g, size);
   const [k, channels] = pass === 'y' ? [g.inChannels, g.outChannels] : [g.outChannels, g.inChannels];
   const lanes = roundUp(channels, panel);
   const filter = products * (k * lanes * 4 + SKEW);
-  const shared = filter > LARGE_FILTER_BYTES;
-  const tileBytes = products * (roundUp(k, 8) + lanes) * 4;
-  const fitting = shared
-    ? Math.max(ROWS, Math.floor(SHARED_BYTES / tileBytes))
-    : Math.max(LEAST_OWN_TILES, Math.floor(OWN_BYTES / tileBytes));
-  const chunks =
-    Math.ceil(tiles / (fitting - (fitting % ROWS)) / (shared ? 1 : threads)) * (shared ? 1 : threads);
+  const sourcePitch = roundUp(k, 8) * 4;
+  const resultPitch = lanes * 4;
+  const tileBytes = products * (sourcePitch + resultPitch);
+  if (filter > UNIT_WORTH_BYTES && tiles <= FEW_TILES) {
+    const tilesPerChunk = roundUp(tiles, ROWS);
+    const rowsFitting = Math.max(UNIT_ROWS, Math.floor(UNIT_FILTER_BYTES / (products * UNIT_CHANNELS * 4)));
+    const kPerBlock = roundUp(Math.ceil(k / Math.ceil(k / rowsFitting)), UNIT_ROWS);
+    const unit =
+      products * (UNIT_CHANNELS * 4 * (kPerBlock + Math.min(UNIT_TILES, tilesPerChunk)) + 2 * SKEW);
+    const thread = THREAD_BYTES + unit;
+    const total = thread * threads + products * (tilesPerChunk * sourcePitch + SKEW);
+    return { way: 'units', tilesPerChunk, kPerBlock, sourcePitch, filter: 0, thread, total } as const;
+  }
+  if (filter > LARGE_FILTER_BYTES) {
+    const fitting = Math.max(ROWS, Math.floor(SHARED_BYTES / tileBytes));
+    const chunks = Math.ceil(tiles / (fitting - (fitting % ROWS)));
+    const tilesPerChunk = roundUp(Math.ceil(tiles / chunks), ROWS);
+    const total = THREAD_BYTES * threads + tilesPerChunk * tileBytes + 2 * products * SKEW;
+    return {
+      way: 'shared',
+      tilesPerChunk,
+      sourcePitch,
+      resultPitch,
+      filter,
+      thread: THREAD_BYTES,
+      total,
+    } as const;
+  }
+  const fitting = Math.max(LEAST_OWN_TILES, Math.floor(OWN_BYTES / tileBytes));
+  const chunks = Math.ceil(tiles / (fitting - (fitting % ROWS)) / threads) * threads;
   const tilesPerChunk = roundUp(Math.ceil(tiles / chunks), ROWS);
-  const held = tilesPerChunk * tileBytes + 2 * products * SKEW;
-  return {
-    shared,
-    tilesPerChunk,
-    sourcePitch: roundUp(k, 8) * 4,
-    resultPitch: lanes * 4,
-    filter,
-    /** Per thread, or with shared tiles for all beside their own. */
-    thread: shared ? THREAD_BYTES : THREAD_BYTES + held,
-    total: THREAD_BYTES * threads + (shared ? held : held * threads),
-  };
+  const thread = THREAD_BYTES + tilesPerChunk * tileBytes + 2 * products * SKEW;
+  return { way: 'own', tilesPerChunk, filter, thread, total: thread * threads } as const;
 }
 
 /** dfilter from x and dy, by the tiles of y. */

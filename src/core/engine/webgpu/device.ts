@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { InputError, messageOf } from '../../errors';
-import type { AdapterReport } from '../engine';
+import type { AdapterReport, EngineOptions } from '../engine';
 
 /** Abilities that kernels of ours make use of; each is asked for where the adapter has it. */
 const FEATURES = [
@@ -13,9 +13,6 @@ const FEATURES = [
 
 /** Dawn shows its experiments (subgroup matrices) only where this is allowed. */
 const DAWN_OPTIONS = ['enable-dawn-features=allow_unsafe_apis'];
-
-/** Limits that are asked for lower than the adapter's: to see what happens on a smaller GPU. */
-export type LowerLimits = Readonly<Partial<Record<'maxBufferSize' | 'maxStorageBufferBindingSize', number>>>;
 
 /** A GPU in use. What goes wrong on it is remembered, for WebGPU tells it apart from the call that caused it. */
 export class GpuDevice {
@@ -44,7 +41,7 @@ export class GpuDevice {
    * Opens the fastest adapter with its own limits and all features that kernels of ours can use.
    * @throws InputError where Dawn is not installed, does not run here, or finds no GPU
    */
-  static async open(lower: LowerLimits = {}): Promise<GpuDevice> {
+  static async open(lower: EngineOptions['gpuLimits'] = {}): Promise<GpuDevice> {
     const { create, globals } = await loadDawn();
     // Kernels and tfjs name GPUBufferUsage and the like as a browser's globals.
     for (const [name, value] of Object.entries(globals))

@@ -2,7 +2,8 @@
 // where the 6 inputs of each tap lie (padding points at a row of zeros); the micro-kernel then multiplies through it.
 // Which input a tap reads is told by three tables, one per axis, that the caller made (gather-axis.ts): so stride,
 // padding and dilation per axis, and the gradient of a strided convolution, are the same code.
-import { PANEL, ROWS, gatherGemm } from './micro-kernels';
+import { CHAIN, PANEL, ROWS, gatherGemm } from './micro-kernels';
+import { warm } from './warm';
 import { ceilDivide, claim, smaller } from './work';
 
 /** Filled by convolution.ts of the engine, field by field, 4 bytes each. Sizes in bytes where a name says so. */
@@ -15,7 +16,10 @@ import { ceilDivide, claim, smaller } from './work';
   zeros: usize;
   /** Where the results of positions that do not exist go. */
   sink: usize;
-  /** Per thread: the table of tiles, POSITION_BYTES, PART_TILE_BYTES, and 32 bytes per tap along the width. */
+  /**
+   * Per thread: for every place that it keeps, the table of tiles and their ranges; then POSITION_BYTES, PART_TILE_BYTES,
+   * 32 bytes per tap along the width, and the panels that it packs.
+   */
   scratch: usize;
   scratchBytes: usize;
   batch: i32;
@@ -33,12 +37,10 @@ import { ceilDivide, claim, smaller } from './work';
   tilesPerChunk: i32;
   panelGroups: i32;
   /**
-   * 0, or the filter itself: then each thread packs its panels and goes through all positions with them, which spares
-   * a large filter the way through memory.
+   * 0, or the filter itself: then each thread packs its panels, slice by slice, and goes through all positions with
+   * them, which spares a large filter the way through memory. The tables of all positions are kept.
    */
   filter: usize;
-  /** Taps that it packs at a time: whole runs along the width. All, unless sums go to memory after every tap anyway. */
-  tapsPerSlice: i32;
   /** The filter is that of dx: lanes are its rows. */
   transposed: i32;
   /**
@@ -74,9 +76,12 @@ import { ceilDivide, claim, smaller } from './work';
   return start < size ? (size - start - 1) / step + 1 : 0;
 }
 
-/** A table entry: six addresses, an unused word, and at the end a number of taps or a tap's offset in the filter. */
+/** A table entry: six addresses; of a tap, its number among those of its class, and its byte offset in the filter. */
 const ENTRY: usize = 32;
+const NUMBER: usize = 24;
 const LAST: usize = 28;
+/** Of a tile, which entries count (gatherGemm): the first, the end, whether a sum was written. */
+const RANGE: usize = 16;
 
 /** Where the six positions of a tile are: per position its sample's address and its rows in the three axis tables. */
 const POSITION: usize = 16;
@@ -92,44 +97,136 @@ export function convolution(thread: i32, threads: i32, at: usize): void {
   const panels = ceilDivide(job.channels, PANEL);
   const panelBytes = <usize>job.taps * <usize>(job.k * PANEL * 4);
   const pitch = ENTRY * <usize>(1 + axisD.pitch * axisH.pitch * axisW.pitch);
-  const table = job.scratch + <usize>thread * job.scratchBytes;
-  const partTile = table + <usize>job.tilesPerChunk * pitch + POSITION_BYTES;
-  const packed = partTile + PART_TILE_BYTES + <usize>(axisW.pitch << 5);
+  const placeBytes = <usize>job.tilesPerChunk * (pitch + RANGE);
   const places = placesOf(job, axisD, axisH, axisW);
+  const tables = job.scratch + <usize>thread * job.scratchBytes;
+  const positions = tables + (job.filter ? <usize>places : 1) * placeBytes;
   const groups = job.panelGroups;
   const jobs = job.filter ? groups : places * groups;
+  let filled = false;
   for (;;) {
     const index = claim(job.counter);
     if (index >= jobs) return;
     const group = index % groups;
     const from = (panels * group) / groups;
     const to = (panels * (group + 1)) / groups;
-    if (!job.filter) {
-      const tiles = fillTiles(job, axisD, axisH, axisW, index / groups, table, pitch, 0, job.taps);
-      if (tiles > 0) multiplyPanels(job, tiles, table, pitch, job.packed + <usize>from * panelBytes, panelBytes, from, to, partTile, false);
-      continue;
+    if (job.filter) {
+      if (!filled) for (let place = 0; place < places; place++) fillTiles(job, axisD, axisH, axisW, place, tables + <usize>place * placeBytes, pitch, positions);
+      filled = true;
+      packAndMultiply(job, axisD, axisH, axisW, tables, pitch, placeBytes, places, positions, from, to);
+    } else {
+      const tiles = fillTiles(job, axisD, axisH, axisW, index / groups, tables, pitch, positions);
+      if (tiles > 0) warmSource(job, index / groups, tiles);
+      if (tiles > 0) multiplyPlace(job, tiles, tables, pitch, job.packed + <usize>from * panelBytes, panelBytes, from, to, positions + POSITION_BYTES);
     }
-    for (let tap = 0; tap < job.taps; tap += job.tapsPerSlice) {
-      const count = job.tapsPerSlice;
-      const sliceBytes = <usize>count * <usize>(job.k * PANEL * 4);
-      const slice = job.filter + <usize>tap * <usize>job.k * <usize>(job.channels * 4);
-      if (job.transposed) for (let panel = from; panel < to; panel++) packTransposed(slice, count, job.channels, job.k, panel, packed + <usize>(panel - from) * sliceBytes);
-      else packPanels(slice, count, job.k, job.channels, from, to, packed);
+  }
+}
+
+/**
+ * Reads what a chunk of consecutive positions is about to read, line after line: the micro-kernel comes by row beside
+ * row, a pattern that the machine does not foresee, and would wait for memory.
+ */
+function warmSource(job: GatherJob, place: i32, tiles: i32): void {
+  const voxels = job.depth * job.height * job.width;
+  const voxelBytes = <usize>(job.k * 4);
+  // One tap, stride 1.
+  if (job.taps > 1 || job.sourceBytes != <usize>voxels * voxelBytes) return;
+  const first = place * job.tilesPerChunk * ROWS;
+  const count = smaller(tiles * ROWS, job.batch * voxels - first);
+  warm(job.source + <usize>first * voxelBytes, <usize>count * voxelBytes);
+}
+
+/** One chunk of tiles with some panels: slice by slice of what is summed, so that a panel's slice stays in a cache. */
+function multiplyPlace(job: GatherJob, tiles: i32, table: usize, pitch: usize, weights: usize, panelBytes: usize, from: i32, to: i32, partTile: usize): void {
+  const ranges = table + <usize>job.tilesPerChunk * pitch;
+  startRanges(tiles, table, pitch, ranges);
+  const k = job.k;
+  const tapsPerSlice = k < CHAIN ? CHAIN / k : 1;
+  for (let number = 0; ; number += tapsPerSlice) {
+    const last = nextRanges(tiles, table, pitch, ranges, NUMBER, <u32>(number + tapsPerSlice));
+    for (let first = 0; first < k; first += CHAIN) {
+      const skipped = <usize>(first << 2);
+      multiplyPanels(job, tiles, table, pitch, ranges, smaller(CHAIN, k - first), skipped, weights + skipped * PANEL, panelBytes, from, to, partTile, last);
+      markWritten(tiles, ranges);
+    }
+    if (last) return;
+  }
+}
+
+/** All tiles with some panels, which are packed slice by slice: the same sums as {@link multiplyPlace}. */
+function packAndMultiply(job: GatherJob, axisD: GatherAxis, axisH: GatherAxis, axisW: GatherAxis, tables: usize, pitch: usize, placeBytes: usize, places: i32, positions: usize, from: i32, to: i32): void {
+  const k = job.k;
+  const partTile = positions + POSITION_BYTES;
+  const packed = partTile + PART_TILE_BYTES + <usize>(axisW.pitch << 5);
+  const tapBytes = <usize>(k * PANEL * 4);
+  const tapsPerSlice = k < CHAIN ? CHAIN / k : 1;
+  for (let place = 0; place < places; place++) {
+    const table = tables + <usize>place * placeBytes;
+    startRanges(tilesOf(job, axisD, axisH, axisW, place), table, pitch, table + <usize>job.tilesPerChunk * pitch);
+  }
+  for (let tap = 0; tap < job.taps; tap += tapsPerSlice) {
+    const taps = smaller(tapsPerSlice, job.taps - tap);
+    const end = tap + taps;
+    for (let first = 0; first < k; first += CHAIN) {
+      const count = smaller(CHAIN, k - first);
+      const sliceBytes = <usize>taps * <usize>(count * PANEL * 4);
+      if (job.transposed) for (let panel = from; panel < to; panel++) packTransposed(job.filter, tap, taps, job.channels, k, first, count, panel, packed + <usize>(panel - from) * sliceBytes);
+      else packPanels(job.filter + <usize>(tap * k + first) * <usize>(job.channels * 4), taps * count, job.channels, from, to, packed);
+      // Offsets in the tables are those of a whole packed panel.
+      const weights = packed - <usize>tap * tapBytes;
       for (let place = 0; place < places; place++) {
-        const tiles = fillTiles(job, axisD, axisH, axisW, place, table, pitch, tap, tap + count);
-        if (tiles > 0) multiplyPanels(job, tiles, table, pitch, packed, sliceBytes, from, to, partTile, tap > 0);
+        const table = tables + <usize>place * placeBytes;
+        const ranges = table + <usize>job.tilesPerChunk * pitch;
+        const tiles = tilesOf(job, axisD, axisH, axisW, place);
+        if (first == 0) nextRanges(tiles, table, pitch, ranges, LAST, <u32>(<usize>end * tapBytes));
+        multiplyPanels(job, tiles, table, pitch, ranges, count, <usize>(first << 2), weights, sliceBytes, from, to, partTile, end == job.taps);
+        markWritten(tiles, ranges);
       }
     }
   }
 }
 
-function multiplyPanels(job: GatherJob, tiles: i32, table: usize, pitch: usize, weights: usize, panelBytes: usize, from: i32, to: i32, partTile: usize, accumulate: bool): void {
+function multiplyPanels(job: GatherJob, tiles: i32, table: usize, pitch: usize, ranges: usize, k: i32, skipped: usize, weights: usize, panelBytes: usize, from: i32, to: i32, partTile: usize, last: bool): void {
   const fullPanels = job.channels / PANEL;
   for (let panel = from; panel < to; panel++) {
     const column = <usize>(panel * PANEL * 4);
-    if (panel < fullPanels) gatherGemm(tiles, table, pitch, job.k, weights, column, accumulate);
-    else partPanel(tiles, table, pitch, job.k, weights, column, partTile, job.channels - panel * PANEL, accumulate);
+    if (panel < fullPanels) gatherGemm(tiles, table, pitch, ranges, k, skipped, weights, column, last);
+    else partPanel(tiles, table, pitch, ranges, k, skipped, weights, column, partTile, job.channels - panel * PANEL, last);
     weights += panelBytes;
+  }
+}
+
+/** No entry counts yet, and no sum was written. */
+function startRanges(tiles: i32, table: usize, pitch: usize, ranges: usize): void {
+  for (let t = 0; t < tiles; t++) {
+    store<u32>(ranges, <u32>(table + ENTRY));
+    store<u32>(ranges, <u32>(table + ENTRY), 4);
+    store<i32>(ranges, 0, 8);
+    table += pitch;
+    ranges += RANGE;
+  }
+}
+
+/** Goes on to the entries whose \`word\` is below a limit; returns whether no tile has any beyond. */
+function nextRanges(tiles: i32, table: usize, pitch: usize, ranges: usize, word: usize, limit: u32): bool {
+  let last = true;
+  for (let t = 0; t < tiles; t++) {
+    let entry = <usize>load<u32>(ranges, 4);
+    const end = table + ENTRY + (<usize>load<i32>(table, LAST) << 5);
+    store<u32>(ranges, <u32>entry);
+    while (entry != end && load<u32>(entry + word) < limit) entry += ENTRY;
+    store<u32>(ranges, <u32>entry, 4);
+    if (entry != end) last = false;
+    table += pitch;
+    ranges += RANGE;
+  }
+  return last;
+}
+
+function markWritten(tiles: i32, ranges: usize): void {
+  for (let t = 0; t < tiles; t++) {
+    if (load<u32>(ranges) != load<u32>(ranges, 4)) store<i32>(ranges, 1, 8);
+    ranges += RANGE;
   }
 }
 
@@ -139,9 +236,22 @@ function placesOf(job: GatherJob, axisD: GatherAxis, axisH: GatherAxis, axisW: G
   return ceilDivide(largest, job.tilesPerChunk * ROWS) * axisD.step * axisH.step * axisW.step;
 }
 
+/** How many tiles a place has. */
+function tilesOf(job: GatherJob, axisD: GatherAxis, axisH: GatherAxis, axisW: GatherAxis, place: i32): i32 {
+  const classes = axisD.step * axisH.step * axisW.step;
+  const kind = place % classes;
+  const inClass =
+    job.batch *
+    positionsOfClass(job.depth, axisD.step, kind / (axisH.step * axisW.step)) *
+    positionsOfClass(job.height, axisH.step, (kind / axisW.step) % axisH.step) *
+    positionsOfClass(job.width, axisW.step, kind % axisW.step);
+  return max(0, smaller(job.tilesPerChunk, ceilDivide(inClass, ROWS) - (place / classes) * job.tilesPerChunk));
+}
+
 /** The table of a place's tiles; returns how many there are. */
-function fillTiles(job: GatherJob, axisD: GatherAxis, axisH: GatherAxis, axisW: GatherAxis, place: i32, table: usize, pitch: usize, firstTap: i32, endTap: i32): i32 {
-  const positions = table + <usize>job.tilesPerChunk * pitch;
+function fillTiles(job: GatherJob, axisD: GatherAxis, axisH: GatherAxis, axisW: GatherAxis, place: i32, table: usize, pitch: usize, positions: usize): i32 {
+  const tiles = tilesOf(job, axisD, axisH, axisW, place);
+  if (tiles == 0) return 0;
   const alongWidth = positions + POSITION_BYTES + PART_TILE_BYTES;
   const tapBytes = <usize>(job.k * PANEL * 4);
   const classes = axisD.step * axisH.step * axisW.step;
@@ -153,9 +263,6 @@ function fillTiles(job: GatherJob, axisD: GatherAxis, axisH: GatherAxis, axisW: 
   const countD = positionsOfClass(job.depth, axisD.step, classD);
   const countH = positionsOfClass(job.height, axisH.step, classH);
   const countW = positionsOfClass(job.width, axisW.step, classW);
-  const total = job.batch * countD * countH * countW;
-  if (first >= total) return 0;
-  const tiles = smaller(job.tilesPerChunk, ceilDivide(total - first, ROWS));
   const depthFirst = job.depthFirst != 0;
 
   let w: i32, h: i32, d: i32, n: i32;
@@ -174,7 +281,7 @@ function fillTiles(job: GatherJob, axisD: GatherAxis, axisH: GatherAxis, axisW: 
     d = rest % countD;
     n = rest / countD;
   }
-  let left = total - first;
+  let left = job.batch * countD * countH * countW - first;
   for (let t = 0; t < tiles; t++) {
     const head = table + <usize>t * pitch;
     // The last position is repeated where there are fewer than six; its copies' results go to the sink.
@@ -217,7 +324,7 @@ function fillTiles(job: GatherJob, axisD: GatherAxis, axisH: GatherAxis, axisW: 
         }
       }
     }
-    fillTaps(head, positions, alongWidth, axisD, axisH, axisW, classD, classH, classW, tapBytes, <i32>job.zeros, firstTap, endTap);
+    fillTaps(head, positions, alongWidth, axisD, axisH, axisW, classD, classH, classW, tapBytes, <i32>job.zeros);
   }
   return tiles;
 }
@@ -238,7 +345,7 @@ function fillTiles(job: GatherJob, axisD: GatherAxis, axisH: GatherAxis, axisW: 
 }
 
 /** Appends the taps that at least one of the tile's positions needs: an address for each, zeros in the padding. */
-function fillTaps(head: usize, positions: usize, alongWidth: usize, axisD: GatherAxis, axisH: GatherAxis, axisW: GatherAxis, classD: i32, classH: i32, classW: i32, tapBytes: usize, zerosAt: i32, firstTap: i32, endTap: i32): void {
+function fillTaps(head: usize, positions: usize, alongWidth: usize, axisD: GatherAxis, axisH: GatherAxis, axisW: GatherAxis, classD: i32, classH: i32, classW: i32, tapBytes: usize, zerosAt: i32): void {
   const countD = word(axisD, axisD.counts, classD);
   const countH = word(axisH, axisH.counts, classH);
   const countW = word(axisW, axisW.counts, classW);
@@ -258,7 +365,6 @@ function fillTaps(head: usize, positions: usize, alongWidth: usize, axisD: Gathe
     if (i32x4.all_true(i32x4.lt_s(v128.and(planeLow, planeHigh), none))) continue;
     for (let b = 0; b < countH; b++) {
       const index = word(axisD, axisD.tapIndex, classD * axisD.pitch + a) + word(axisH, axisH.tapIndex, classH * axisH.pitch + b);
-      if (index < firstTap || index >= endTap) continue;
       const lineLow = offsetsLow(axisH, positions, 8, b);
       const lineHigh = offsetsHigh(axisH, positions, 8, b);
       // The sign of an or says whether either is padding.
@@ -275,7 +381,8 @@ function fillTaps(head: usize, positions: usize, alongWidth: usize, axisD: Gathe
         if (!v128.any_true(v128.or(insideLow, insideHigh))) continue;
         v128.store(entry, v128.bitselect(i32x4.add(rowLow, offsetLow), zeros, insideLow));
         v128.store(entry, v128.bitselect(i32x4.add(rowHigh, offsetHigh), zeros, insideHigh), 16);
-        store<i32>(entry, <i32>(<usize>(index - firstTap + word(axisW, axisW.tapIndex, classW * axisW.pitch + c)) * tapBytes), LAST);
+        store<i32>(entry, (a * countH + b) * countW + c, NUMBER);
+        store<i32>(entry, <i32>(<usize>(index + word(axisW, axisW.tapIndex, classW * axisW.pitch + c)) * tapBytes), LAST);
         entry += ENTRY;
       }
     }
@@ -284,17 +391,18 @@ function fillTaps(head: usize, positions: usize, alongWidth: usize, axisD: Gathe
 }
 
 /** The last panel when channels are no multiple of its width: computed aside, and only the lanes that exist copied. */
-function partPanel(tiles: i32, table: usize, pitch: usize, k: i32, weights: usize, column: usize, tile: usize, lanes: i32, accumulate: bool): void {
+function partPanel(tiles: i32, table: usize, pitch: usize, ranges: usize, k: i32, skipped: usize, weights: usize, column: usize, tile: usize, lanes: i32, last: bool): void {
   const keep = tile + <usize>(ROWS * PANEL * 4);
   for (let t = 0; t < tiles; t++) {
     const head = table + <usize>t * pitch;
+    const range = ranges + <usize>t * RANGE;
     for (let i = 0; i < ROWS; i++) {
       store<u32>(keep + <usize>(i << 2), load<u32>(head + <usize>(i << 2)));
       store<u32>(head + <usize>(i << 2), <u32>(tile + <usize>(i * PANEL * 4)));
       // The sums go on as they would in place: the same additions in the same order.
-      if (accumulate) memory.copy(tile + <usize>(i * PANEL * 4), <usize>load<u32>(keep + <usize>(i << 2)) + column, <usize>(lanes << 2));
+      if (load<i32>(range, 8)) memory.copy(tile + <usize>(i * PANEL * 4), <usize>load<u32>(keep + <usize>(i << 2)) + column, <usize>(lanes << 2));
     }
-    gatherGemm(1, head, pitch, k, weights, 0, accumulate);
+    gatherGemm(1, head, pitch, range, k, skipped, weights, 0, last);
     for (let i = 0; i < ROWS; i++) {
       const result = load<u32>(keep + <usize>(i << 2));
       store<u32>(head + <usize>(i << 2), result);
@@ -322,21 +430,21 @@ export function packFilter(thread: i32, threads: i32, at: usize): void {
     if (index >= job.taps * panels) return;
     const tap = index % job.taps;
     const panel = index / job.taps;
-    packPanels(job.filter + <usize>(tap * job.rows) * <usize>(job.columns * 4), 1, job.rows, job.columns, panel, panel + 1, job.packed + <usize>index * tapBytes);
+    packPanels(job.filter + <usize>(tap * job.rows) * <usize>(job.columns * 4), job.rows, job.columns, panel, panel + 1, job.packed + <usize>index * tapBytes);
   }
 }
 
-/** Neighbouring panels of all taps, [panel][tap][row][PANEL]. */
-function packPanels(filter: usize, taps: i32, rows: i32, columns: i32, first: i32, end: i32, packed: usize): void {
-  const panelBytes = <usize>(taps * rows) * <usize>(PANEL * 4);
+/** Neighbouring panels of some rows, [panel][row][PANEL]. */
+function packPanels(filter: usize, rows: i32, columns: i32, first: i32, end: i32, packed: usize): void {
+  const panelBytes = <usize>rows * <usize>(PANEL * 4);
   let from = filter + <usize>(first * PANEL * 4);
-  for (let row = 0; row < taps * rows; row++) {
+  for (let row = 0; row < rows; row++) {
     let to = packed;
     let source = from;
     for (let panel = first; panel < end; panel++) {
       const lanes = columns - panel * PANEL;
       if (lanes >= PANEL) {
-        for (let lane = 0; lane < PANEL; lane += 4) v128.store(to + <usize>(lane << 2), v128.load(source + <usize>(lane << 2)));
+        copyPanelRow(source, to);
       } else {
         for (let lane = 0; lane < PANEL; lane++)
           store<f32>(to + <usize>(lane << 2), lane < lanes ? load<f32>(source + <usize>(lane << 2)) : 0);
@@ -353,38 +461,52 @@ function packPanels(filter: usize, taps: i32, rows: i32, columns: i32, first: i3
 export function packFilterTransposed(thread: i32, threads: i32, at: usize): void {
   const job = changetype<PackJob>(at);
   const panels = ceilDivide(job.rows, PANEL);
-  const tapFloats = <usize>(job.rows * job.columns);
   const tapBytes = <usize>(job.columns * PANEL * 4);
   for (;;) {
     const index = claim(job.counter);
     if (index >= job.taps * panels) return;
     const tap = index % job.taps;
     const panel = index / job.taps;
-    packTransposed(job.filter + ((<usize>tap * tapFloats) << 2), 1, job.rows, job.columns, panel, job.packed + <usize>index * tapBytes);
+    packTransposed(job.filter, tap, 1, job.rows, job.columns, 0, job.columns, panel, job.packed + <usize>index * tapBytes);
   }
 }
 
-/** One panel of all taps, [tap][column][PANEL]. */
-function packTransposed(filter: usize, taps: i32, rows: i32, columns: i32, panel: i32, to: usize): void {
+// @ts-ignore: decorator
+@inline function copyPanelRow(from: usize, to: usize): void {
+  const v0 = v128.load(from);
+  const v1 = v128.load(from, 16);
+  v128.store(to, v0);
+  v128.store(to, v1, 16);
+  if (PANEL == 16) {
+    const v2 = v128.load(from, 32);
+    const v3 = v128.load(from, 48);
+    v128.store(to, v2, 32);
+    v128.store(to, v3, 48);
+  }
+}
+
+/** One panel of some taps and some of their columns, [tap][column][PANEL]. */
+function packTransposed(filter: usize, firstTap: i32, taps: i32, rows: i32, columns: i32, firstColumn: i32, count: i32, panel: i32, to: usize): void {
   const pitch = <usize>(columns * 4);
   const lanes = smaller(PANEL, rows - panel * PANEL);
-  for (let tap = 0; tap < taps; tap++) {
-    const from = filter + (<usize>(tap * rows) + <usize>(panel * PANEL)) * pitch;
+  for (let tap = firstTap; tap < firstTap + taps; tap++) {
+    const from = filter + (<usize>(tap * rows) + <usize>(panel * PANEL)) * pitch + <usize>(firstColumn << 2);
     for (let lane = 0; lane < PANEL; lane += 4) {
       let column = 0;
       if (lane + 4 <= lanes)
-        for (; column + 4 <= columns; column += 4)
+        for (; column + 4 <= count; column += 4)
           transpose4x4(from + <usize>lane * pitch + <usize>(column << 2), pitch, to + <usize>((column * PANEL + lane) << 2), <usize>(PANEL * 4));
-      for (; column < columns; column++)
+      for (; column < count; column++)
         for (let l = lane; l < lane + 4; l++)
           store<f32>(to + <usize>((column * PANEL + l) << 2), l < lanes ? load<f32>(from + <usize>l * pitch + <usize>(column << 2)) : 0);
     }
-    to += <usize>(columns * PANEL * 4);
+    to += <usize>(count * PANEL * 4);
   }
 }
 
 /** Four rows of four floats -> four columns. */
-export function transpose4x4(from: usize, fromPitch: usize, to: usize, toPitch: usize): void {
+// @ts-ignore: decorator
+@inline export function transpose4x4(from: usize, fromPitch: usize, to: usize, toPitch: usize): void {
   const r0 = v128.load(from);
   const r1 = v128.load(from + fromPitch);
   const r2 = v128.load(from + 2 * fromPitch);

@@ -120,7 +120,7 @@ export function depthTiles(thread: i32, threads: i32, at: usize): void {
         const to = products + <usize>product * job.productBytes;
         let weights = job.packed + <usize>(product * panels) * panelBytes;
         for (let panel = 0; panel < panels; panel++) {
-          panelGemm(rowTiles, side, step, k, weights, to + <usize>panel * PANEL_BYTES, pitch);
+          panelGemm(rowTiles, side, step, k, weights, to + <usize>panel * PANEL_BYTES, pitch, false);
           weights += panelBytes;
         }
       }

@@ -1,7 +1,7 @@
 // The kernels of one module. Each is called on every thread as (thread, threads, address of its job).
 export { convolution, packFilter, packFilterTransposed, padRows } from './convolution';
 export { filterGradient } from './filter-gradient';
-export { transformFilter, multiplyTiles, gatherTiles, multiplySharedTiles, scatterTiles, multiplyGradientTiles, collectFilterGradient } from './tiled-convolution';
+export { transformFilter, multiplyTiles, gatherTiles, multiplySharedTiles, multiplyTilePanels, scatterTiles, multiplyGradientTiles, collectFilterGradient } from './tiled-convolution';
 export { sums, gradientSums, affine, affineGradient } from './normalisation';
 export { maxPool, affineMaxPool, pooledGradientSums, maxPoolGradient, globalAverage, globalAverageGradient, subsample, subsampleGradient } from './pooling';
 export { fillZero, add, multiply, relu, sgd, adam } from './elementwise';

@@ -19,6 +19,8 @@ export function microKernels({ panel, relaxed }) {
     `export const PANEL: i32 = ${panel};`,
     '/** Positions (or input channels) that one micro-kernel computes. */',
     'export const ROWS: i32 = 6;',
+    '/** Products that are summed in registers at most, before the sum goes to memory. */',
+    `export const CHAIN: i32 = ${CHAIN};`,
     multiplyAdd(relaxed),
     gatherGemm(6, panel / 4),
     panelGemm(6, panel / 4),
@@ -49,7 +51,10 @@ ${each(
 ${each(vectors, (j) => `        c${i}_${j} = multiplyAdd(s${i}, b${j}, c${i}_${j});`)}`,
 )}`;
 
-/** Products that are summed in registers before the sum goes to memory: shorter chains of additions round less. */
+/**
+ * Products that are summed in registers before the sum goes to memory: shorter chains of additions round less, and a
+ * panel of so many rows stays in a first-level cache while tile after tile is multiplied with it.
+ */
 const CHAIN = 256;
 
 /** Adds the tile to the rows at y0 ..., both halves of a pair before either is stored. */
@@ -74,25 +79,24 @@ const rowsFromHead = (rows) => each(rows, (i) => `      const y${i} = <usize>loa
 function gatherGemm(rows, vectors) {
   return `
 /**
- * Implicit GEMM: y[row][lane] = sum over taps and k of source[tap][row][k] * panel[tap][k][lane], for \`tiles\` tiles of
- * ${rows} positions. \`table\` holds entries of 8 words; a tile is a head (${rows} addresses of the result, unused, number of
- * taps) and, per tap, ${rows} source addresses, unused, the tap's byte offset in the panel. Tiles are \`pitch\` bytes apart.
- * With \`accumulate\` the sums are added to the result.
+ * Implicit GEMM: y[row][lane] += sum over taps and k of source[tap][row][k] * panel[tap][k][lane], for \`tiles\` tiles of
+ * ${rows} positions. \`table\` holds entries of 8 words; a tile is a head (${rows} addresses of the result) and, per tap,
+ * ${rows} source addresses, the tap's number and its byte offset in the panel. Tiles are \`pitch\` bytes apart.
+ * \`ranges\` says which entries of a tile count: the first, the end, whether the result holds a sum already, unused.
+ * With \`last\`, results that no tap has met become zeros.
  */
-export function gatherGemm(tiles: i32, table: usize, pitch: usize, k: i32, panel: usize, column: usize, accumulate: bool): void {
+export function gatherGemm(tiles: i32, table: usize, pitch: usize, ranges: usize, k: i32, skipped: usize, panel: usize, column: usize, last: bool): void {
   const tapBytes = <usize>k * ${vectors * 16};
-  const chain: usize = <usize>(k < ${CHAIN} ? ${CHAIN} / k : 1) << 5;
   for (let t = 0; t < tiles; t++) {
-    let tap = table + 32;
-    const end = tap + (<usize>load<i32>(table, 28) << 5);
-    let first = !accumulate;
-    do {
+    let tap = <usize>load<u32>(ranges);
+    const stop = <usize>load<u32>(ranges, 4);
+    const first = !load<i32>(ranges, 8);
+    if (tap != stop || (first && last)) {
 ${accumulators(rows, vectors)}
-      const stop = end - tap > chain ? tap + chain : end;
-      for (; tap < stop; tap += 32) {
+      for (; tap != stop; tap += 32) {
         let b = panel + load<u32>(tap, 28);
         const bEnd = b + tapBytes;
-${each(rows, (i) => `        let a${i} = <usize>load<u32>(tap, ${4 * i});`)}
+${each(rows, (i) => `        let a${i} = <usize>load<u32>(tap, ${4 * i}) + skipped;`)}
         do {${step(rows, vectors, (i) => `a${i}`)}
 ${each(rows, (i) => `          a${i} += 4;`)}
           b += ${vectors * 16};
@@ -101,13 +105,13 @@ ${each(rows, (i) => `          a${i} += 4;`)}
       if (first) {
 ${rowsFromHead(rows)}
 ${storeTile(rows, vectors)}
-        first = false;
       } else {
 ${rowsFromHead(rows)}
 ${addTile(rows, vectors)}
       }
-    } while (tap < end);
+    }
     table += pitch;
+    ranges += 16;
   }
 }`;
 }
@@ -117,13 +121,13 @@ function panelGemm(rows, vectors) {
   return `
 /**
  * result[row][lane] = sum over k of a[row][k] * panel[k][lane], for \`tiles\` tiles of ${rows} rows that follow each other
- * in a and in the result; their rows are \`aPitch\` and \`resultPitch\` bytes apart.
+ * in a and in the result; their rows are \`aPitch\` and \`resultPitch\` bytes apart. With \`accumulate\` the sums are added.
  */
-export function panelGemm(tiles: i32, a: usize, aPitch: usize, k: i32, panel: usize, result: usize, resultPitch: usize): void {
+export function panelGemm(tiles: i32, a: usize, aPitch: usize, k: i32, panel: usize, result: usize, resultPitch: usize, accumulate: bool): void {
   const panelEnd = panel + <usize>k * ${vectors * 16};
   for (let t = 0; t < tiles; t++) {
     let b = panel;
-    let first = true;
+    let first = !accumulate;
 ${each(rows, (i) => `    let a${i} = ${i === 0 ? 'a' : `a${i - 1} + aPitch`};`)}
 ${results}
     do {

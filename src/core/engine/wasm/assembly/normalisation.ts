@@ -1,10 +1,20 @@
 // Batch normalisation and scale-shift, over x seen as [rows][channels]. Statistics are summed in single precision over
 // runs of a few rows and in double precision beyond, over blocks of rows of a fixed size, one partial sum per block; the
 // caller adds the blocks up in order. So they are exact to the last bits and the same for every number of threads.
+import { warm } from './warm';
 import { claim, smaller } from './work';
 
 /** Rows whose sum is taken in single precision. */
 const RUN: i32 = 16;
+
+/** Bytes of each operand that are brought near at a time. */
+const WARM_BYTES: usize = 1 << 16;
+
+/** Whole runs that fit. */
+function rowsThatFit(pitch: usize): i32 {
+  const runs = <i32>(WARM_BYTES / (pitch * <usize>RUN));
+  return RUN * (runs > 1 ? runs : 1);
+}
 
 @unmanaged class SumsJob {
   counter: usize;
@@ -34,6 +44,7 @@ export function sums(thread: i32, threads: i32, at: usize): void {
   const job = changetype<SumsJob>(at);
   const channels = job.channels, rows = job.rows, rowsPerBlock = job.rowsPerBlock, shift = job.shift;
   const pitch = <usize>(channels << 2);
+  const rowsWarm = rowsThatFit(pitch);
   for (;;) {
     const block = claim(job.counter);
     const first = block * rowsPerBlock;
@@ -45,6 +56,7 @@ export function sums(thread: i32, threads: i32, at: usize): void {
     for (let row = first; row < end; row += RUN) {
       const count = smaller(RUN, end - row);
       const run = job.x + <usize>row * pitch;
+      if ((row - first) % rowsWarm == 0) warm(run, <usize>smaller(rowsWarm, end - row) * pitch);
       let channel = 0;
       for (; channel + 16 <= channels; channel += 16) {
         const c = shift + <usize>(channel << 2);
@@ -132,6 +144,7 @@ export function gradientSums(thread: i32, threads: i32, at: usize): void {
   const byResult = job.y != 0, again = factors != 0, writes = job.g != 0;
   const pitch = <usize>(channels << 2);
   const zero = f32x4.splat(0);
+  const rowsWarm = rowsThatFit(pitch);
   for (;;) {
     const block = claim(job.counter);
     const first = block * rowsPerBlock;
@@ -143,6 +156,12 @@ export function gradientSums(thread: i32, threads: i32, at: usize): void {
     for (let row = first; row < end; row += RUN) {
       const count = smaller(RUN, end - row);
       const run = job.x + <usize>row * pitch;
+      if ((row - first) % rowsWarm == 0) {
+        const bytes = <usize>smaller(rowsWarm, end - row) * pitch;
+        warm(run, bytes);
+        warm(run + dyToX, bytes);
+        if (byResult && !again) warm(run + yToX, bytes);
+      }
       let channel = 0;
       for (; channel + 8 <= channels; channel += 8) {
         const c = <usize>(channel << 2);
@@ -235,7 +254,17 @@ export function affine(thread: i32, threads: i32, at: usize): void {
     if (first >= rows) return;
     const end = smaller(first + rowsPerClaim, rows);
     let p = job.x + <usize>first * pitch;
-    for (let row = first; row < end; row++) {
+    let row = first;
+    if ((channels & 7) == 0) {
+      // Two streams through memory are faster than one.
+      const pairs = (end - first) >> 1;
+      const apart = <usize>pairs * pitch;
+      if (added) affineAddedPairs(pairs, apart, p, pitch, means, factors, offsets, yToX, residualToX, floor);
+      else affinePairs(pairs, apart, p, pitch, means, factors, offsets, yToX, floor);
+      row += 2 * pairs;
+      p += 2 * apart;
+    }
+    for (; row < end; row++) {
       let c: usize = 0;
       for (; c < vectorEnd; c += 16) {
         let v = f32x4.sub(v128.load(p + c), v128.load(means + c));
@@ -249,6 +278,48 @@ export function affine(thread: i32, threads: i32, at: usize): void {
         store<f32>(p + c + yToX, max<f32>(v, lowest));
       }
       p += pitch;
+    }
+  }
+}
+
+/** Rows that follow each other from p on, and as many `apart` from them. */
+function affinePairs(pairs: i32, apart: usize, p: usize, pitch: usize, means: usize, factors: usize, offsets: usize, yToX: usize, floor: v128): void {
+  for (let i = 0; i < pairs; i++) {
+    for (const end = p + pitch, back = <usize>0 - p; p != end; p += 32) {
+      const q = p + apart;
+      const c = p + back;
+      const m0 = v128.load(means + c), m1 = v128.load(means + c, 16);
+      const f0 = v128.load(factors + c), f1 = v128.load(factors + c, 16);
+      const o0 = v128.load(offsets + c), o1 = v128.load(offsets + c, 16);
+      const a0 = f32x4.max(f32x4.add(f32x4.mul(f32x4.sub(v128.load(p), m0), f0), o0), floor);
+      const a1 = f32x4.max(f32x4.add(f32x4.mul(f32x4.sub(v128.load(p, 16), m1), f1), o1), floor);
+      const b0 = f32x4.max(f32x4.add(f32x4.mul(f32x4.sub(v128.load(q), m0), f0), o0), floor);
+      const b1 = f32x4.max(f32x4.add(f32x4.mul(f32x4.sub(v128.load(q, 16), m1), f1), o1), floor);
+      v128.store(p + yToX, a0);
+      v128.store(p + yToX, a1, 16);
+      v128.store(q + yToX, b0);
+      v128.store(q + yToX, b1, 16);
+    }
+  }
+}
+
+function affineAddedPairs(pairs: i32, apart: usize, p: usize, pitch: usize, means: usize, factors: usize, offsets: usize, yToX: usize, residualToX: usize, floor: v128): void {
+  for (let i = 0; i < pairs; i++) {
+    for (const end = p + pitch, back = <usize>0 - p; p != end; p += 32) {
+      const q = p + apart;
+      const c = p + back;
+      const m0 = v128.load(means + c), m1 = v128.load(means + c, 16);
+      const f0 = v128.load(factors + c), f1 = v128.load(factors + c, 16);
+      const o0 = v128.load(offsets + c), o1 = v128.load(offsets + c, 16);
+      const r = p + residualToX, t = q + residualToX;
+      const a0 = f32x4.max(f32x4.add(f32x4.add(f32x4.mul(f32x4.sub(v128.load(p), m0), f0), o0), v128.load(r)), floor);
+      const a1 = f32x4.max(f32x4.add(f32x4.add(f32x4.mul(f32x4.sub(v128.load(p, 16), m1), f1), o1), v128.load(r, 16)), floor);
+      const b0 = f32x4.max(f32x4.add(f32x4.add(f32x4.mul(f32x4.sub(v128.load(q), m0), f0), o0), v128.load(t)), floor);
+      const b1 = f32x4.max(f32x4.add(f32x4.add(f32x4.mul(f32x4.sub(v128.load(q, 16), m1), f1), o1), v128.load(t, 16)), floor);
+      v128.store(p + yToX, a0);
+      v128.store(p + yToX, a1, 16);
+      v128.store(q + yToX, b0);
+      v128.store(q + yToX, b1, 16);
     }
   }
 }
@@ -285,7 +356,17 @@ export function affineGradient(thread: i32, threads: i32, at: usize): void {
     if (first >= rows) return;
     const end = smaller(first + rowsPerClaim, rows);
     let row = job.x + <usize>first * pitch;
-    for (let i = first; i < end; i++) {
+    let start = first;
+    // What convolution blocks' gradients need: without a mask, or with one computed anew.
+    if ((channels & 7) == 0 && !writes && !(byResult && !again)) {
+      const pairs = (end - first) >> 1;
+      const apart = <usize>pairs * pitch;
+      if (again) affineGradientMaskedPairs(pairs, apart, row, pitch, means, factors, slopes, offsets, shifts, dyToX, dxToX);
+      else affineGradientPairs(pairs, apart, row, pitch, means, factors, slopes, offsets, dyToX, dxToX);
+      start += 2 * pairs;
+      row += 2 * apart;
+    }
+    for (let i = start; i < end; i++) {
       let c: usize = 0;
       for (; c < vectorEnd; c += 16) {
         const p = row + c;
@@ -309,6 +390,59 @@ export function affineGradient(thread: i32, threads: i32, at: usize): void {
         store<f32>(p + dxToX, g * factor - (centred * load<f32>(slopes + c) + load<f32>(offsets + c)));
       }
       row += pitch;
+    }
+  }
+}
+
+/** Rows that follow each other from p on, and as many `apart` from them. */
+function affineGradientPairs(pairs: i32, apart: usize, p: usize, pitch: usize, means: usize, factors: usize, slopes: usize, offsets: usize, dyToX: usize, dxToX: usize): void {
+  for (let i = 0; i < pairs; i++) {
+    for (const end = p + pitch, back = <usize>0 - p; p != end; p += 32) {
+      const q = p + apart;
+      const c = p + back;
+      const m0 = v128.load(means + c), m1 = v128.load(means + c, 16);
+      const f0 = v128.load(factors + c), f1 = v128.load(factors + c, 16);
+      const s0 = v128.load(slopes + c), s1 = v128.load(slopes + c, 16);
+      const o0 = v128.load(offsets + c), o1 = v128.load(offsets + c, 16);
+      const g = p + dyToX, h = q + dyToX;
+      const a0 = f32x4.sub(f32x4.mul(v128.load(g), f0), f32x4.add(f32x4.mul(f32x4.sub(v128.load(p), m0), s0), o0));
+      const a1 = f32x4.sub(f32x4.mul(v128.load(g, 16), f1), f32x4.add(f32x4.mul(f32x4.sub(v128.load(p, 16), m1), s1), o1));
+      const b0 = f32x4.sub(f32x4.mul(v128.load(h), f0), f32x4.add(f32x4.mul(f32x4.sub(v128.load(q), m0), s0), o0));
+      const b1 = f32x4.sub(f32x4.mul(v128.load(h, 16), f1), f32x4.add(f32x4.mul(f32x4.sub(v128.load(q, 16), m1), s1), o1));
+      v128.store(p + dxToX, a0);
+      v128.store(p + dxToX, a1, 16);
+      v128.store(q + dxToX, b0);
+      v128.store(q + dxToX, b1, 16);
+    }
+  }
+}
+
+function affineGradientMaskedPairs(pairs: i32, apart: usize, p: usize, pitch: usize, means: usize, factors: usize, slopes: usize, offsets: usize, shifts: usize, dyToX: usize, dxToX: usize): void {
+  const zero = f32x4.splat(0);
+  for (let i = 0; i < pairs; i++) {
+    for (const end = p + pitch, back = <usize>0 - p; p != end; p += 32) {
+      const q = p + apart;
+      const c = p + back;
+      const m0 = v128.load(means + c), m1 = v128.load(means + c, 16);
+      const f0 = v128.load(factors + c), f1 = v128.load(factors + c, 16);
+      const t0 = v128.load(shifts + c), t1 = v128.load(shifts + c, 16);
+      const s0 = v128.load(slopes + c), s1 = v128.load(slopes + c, 16);
+      const o0 = v128.load(offsets + c), o1 = v128.load(offsets + c, 16);
+      const g = p + dyToX, h = q + dyToX;
+      const x0 = f32x4.sub(v128.load(p), m0), x1 = f32x4.sub(v128.load(p, 16), m1);
+      const z0 = f32x4.sub(v128.load(q), m0), z1 = f32x4.sub(v128.load(q, 16), m1);
+      const g0 = v128.and(v128.load(g), f32x4.gt(f32x4.add(f32x4.mul(x0, f0), t0), zero));
+      const g1 = v128.and(v128.load(g, 16), f32x4.gt(f32x4.add(f32x4.mul(x1, f1), t1), zero));
+      const h0 = v128.and(v128.load(h), f32x4.gt(f32x4.add(f32x4.mul(z0, f0), t0), zero));
+      const h1 = v128.and(v128.load(h, 16), f32x4.gt(f32x4.add(f32x4.mul(z1, f1), t1), zero));
+      const a0 = f32x4.sub(f32x4.mul(g0, f0), f32x4.add(f32x4.mul(x0, s0), o0));
+      const a1 = f32x4.sub(f32x4.mul(g1, f1), f32x4.add(f32x4.mul(x1, s1), o1));
+      const b0 = f32x4.sub(f32x4.mul(h0, f0), f32x4.add(f32x4.mul(z0, s0), o0));
+      const b1 = f32x4.sub(f32x4.mul(h1, f1), f32x4.add(f32x4.mul(z1, s1), o1));
+      v128.store(p + dxToX, a0);
+      v128.store(p + dxToX, a1, 16);
+      v128.store(q + dxToX, b0);
+      v128.store(q + dxToX, b1, 16);
     }
   }
 }

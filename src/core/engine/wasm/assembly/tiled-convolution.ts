@@ -148,19 +148,11 @@ function toVoxels(axisD: TileAxis, axisH: TileAxis, axisW: TileAxis, scratch: us
 
 export function transformFilter(thread: i32, threads: i32, at: usize): void {
   const job = changetype<TransformFilterJob>(at);
-  const axisD = changetype<TileAxis>(job.axisD);
-  const axisH = changetype<TileAxis>(job.axisH);
-  const axisW = changetype<TileAxis>(job.axisW);
   const k = job.transposed ? job.columns : job.rows;
   const lanes = job.transposed ? job.rows : job.columns;
   const panels = ceilDivide(lanes, PANEL);
   const scratch = job.scratch + <usize>thread * job.scratchBytes;
-  const block = scratch + REST;
   const step = <usize>k * <usize>(panels * PANEL * 4) + SKEW;
-  const stepD: isize = (job.reversed & 1 ? -9 : 9) * <isize>TAP_PITCH;
-  const stepH: isize = (job.reversed & 2 ? -3 : 3) * <isize>TAP_PITCH;
-  const stepW: isize = (job.reversed & 4 ? -1 : 1) * <isize>TAP_PITCH;
-  const firstTap = <usize>((job.reversed & 1 ? 18 : 0) + (job.reversed & 2 ? 6 : 0) + (job.reversed & 4 ? 2 : 0)) * TAP_PITCH;
   const blocks = ceilDivide(k, BLOCK_ROWS);
   const items = blocks * ceilDivide(panels * PANEL, BLOCK_LANES);
   for (;;) {
@@ -168,25 +160,39 @@ export function transformFilter(thread: i32, threads: i32, at: usize): void {
     if (item >= items) return;
     const firstK = (item % blocks) * BLOCK_ROWS;
     const firstLane = (item / blocks) * BLOCK_LANES;
-    const countK = smaller(BLOCK_ROWS, k - firstK);
-    const countLanes = smaller(BLOCK_LANES, lanes - firstLane);
-    if (job.transposed) copyTransposed(job, block, firstK, countK, firstLane, countLanes);
-    else copyRows(job, block, firstK, countK, firstLane, countLanes);
-    for (let row = 0; row < countK; row++)
-      for (let lane = 0; lane < BLOCK_LANES; lane += 8) {
-        if (firstLane + lane >= panels * PANEL) break;
-        let from = block + firstTap + <usize>row * BLOCK_PITCH + <usize>(lane << 2);
-        let first = scratch + FIRST_VALUES;
-        for (let d = 0; d < 3; d++) {
-          strided(matrix(axisW, FILTER), 3, from, stepH, stepW, first, <usize>axisW.products * GROUP, GROUP);
-          from += stepD;
-          first += <usize>(3 * axisW.products) * GROUP;
-        }
-        const panel = (firstLane + lane) / PANEL;
-        const to = job.transformed + (<usize>(panel * k + firstK + row) * PANEL + <usize>((firstLane + lane) % PANEL)) * 4;
-        alongHeightAndDepth(FILTER, 3, 3, axisW.products, axisD, axisH, axisH.products, scratch, to, step);
-      }
+    const to = job.transformed + <usize>((firstLane / PANEL) * k + firstK) * <usize>(PANEL * 4);
+    transformBlock(job, scratch, firstK, smaller(BLOCK_ROWS, k - firstK), firstLane, to, <usize>k * <usize>(PANEL * 4), step);
   }
+}
+
+/** A few rows of BLOCK_LANES lanes: their panels are `panelStep` bytes apart, their products `step`. */
+function transformBlock(job: TransformFilterJob, scratch: usize, firstK: i32, countK: i32, firstLane: i32, target: usize, panelStep: usize, step: usize): void {
+  const axisD = changetype<TileAxis>(job.axisD);
+  const axisH = changetype<TileAxis>(job.axisH);
+  const axisW = changetype<TileAxis>(job.axisW);
+  const lanes = job.transposed ? job.rows : job.columns;
+  const existing = ceilDivide(lanes, PANEL) * PANEL;
+  const block = scratch + REST;
+  const stepD: isize = (job.reversed & 1 ? -9 : 9) * <isize>TAP_PITCH;
+  const stepH: isize = (job.reversed & 2 ? -3 : 3) * <isize>TAP_PITCH;
+  const stepW: isize = (job.reversed & 4 ? -1 : 1) * <isize>TAP_PITCH;
+  const firstTap = <usize>((job.reversed & 1 ? 18 : 0) + (job.reversed & 2 ? 6 : 0) + (job.reversed & 4 ? 2 : 0)) * TAP_PITCH;
+  const countLanes = smaller(BLOCK_LANES, lanes - firstLane);
+  if (job.transposed) copyTransposed(job, block, firstK, countK, firstLane, countLanes);
+  else copyRows(job, block, firstK, countK, firstLane, countLanes);
+  for (let row = 0; row < countK; row++)
+    for (let lane = 0; lane < BLOCK_LANES; lane += 8) {
+      if (firstLane + lane >= existing) break;
+      let from = block + firstTap + <usize>row * BLOCK_PITCH + <usize>(lane << 2);
+      let first = scratch + FIRST_VALUES;
+      for (let d = 0; d < 3; d++) {
+        strided(matrix(axisW, FILTER), 3, from, stepH, stepW, first, <usize>axisW.products * GROUP, GROUP);
+        from += stepD;
+        first += <usize>(3 * axisW.products) * GROUP;
+      }
+      const to = target + <usize>(lane / PANEL) * panelStep + <usize>(row * PANEL + (lane % PANEL)) * 4;
+      alongHeightAndDepth(FILTER, 3, 3, axisW.products, axisD, axisH, axisH.products, scratch, to, step);
+    }
 }
 
 /** A block of the filter, [tap][k][lane]; lanes that do not exist are zero. */
@@ -282,13 +288,13 @@ export function multiplyTiles(thread: i32, threads: i32, at: usize): void {
       const c = resultTiles + <usize>place * resultStep;
       let b = job.transformed + <usize>place * filterStep;
       for (let panel = 0; panel < panels; panel++) {
-        panelGemm(rowTiles, a, sourcePitch, job.k, b, c + <usize>(panel * PANEL * 4), resultPitch);
+        panelGemm(rowTiles, a, sourcePitch, job.k, b, c + <usize>(panel * PANEL * 4), resultPitch, false);
         b += panelBytes;
       }
     }
     for (let t = 0; t < count; t++) {
       addresses(scratch, axisD, axisH, axisW, true, first + t, job.result, job.resultBytes, job.sink);
-      toAllChannels(axisD, axisH, axisW, scratch, resultTiles + <usize>t * resultPitch, resultStep, channelBytes);
+      toChannels(axisD, axisH, axisW, scratch, resultTiles + <usize>t * resultPitch, resultStep, 0, channelBytes);
     }
   }
 }
@@ -298,9 +304,9 @@ function prepareSpare(scratch: usize, outputs: i32): void {
   for (let i = 0; i < outputs; i++) store<u32>(scratch + SPARE_TABLE + (<usize>i << 2), <u32>(scratch + SPARE + <usize>i * GROUP));
 }
 
-/** A tile's products of all channels -> its voxels, whose addresses begin the scratch. */
-function toAllChannels(axisD: TileAxis, axisH: TileAxis, axisW: TileAxis, scratch: usize, from: usize, step: usize, channelBytes: usize): void {
-  let column: usize = 0;
+/** A tile's products of channels from byte `column` on -> its voxels, whose addresses begin the scratch. */
+function toChannels(axisD: TileAxis, axisH: TileAxis, axisW: TileAxis, scratch: usize, from: usize, step: usize, column: usize, channelBytes: usize): void {
+  from -= column;
   for (; column + GROUP <= channelBytes; column += GROUP) toVoxels(axisD, axisH, axisW, scratch, from + column, step, scratch, column);
   if (column == channelBytes) return;
   toVoxels(axisD, axisH, axisW, scratch, from + column, step, scratch + SPARE_TABLE, 0);
@@ -387,7 +393,84 @@ export function multiplySharedTiles(thread: i32, threads: i32, at: usize): void 
         job.transformed + place * filterStep + <usize>panel * panelBytes,
         job.result + place * job.resultStep + <usize>(panel * PANEL * 4),
         job.resultPitch,
+        false,
       );
+  }
+}
+
+@unmanaged class TilePanelsJob extends TransformFilterJob {
+  source: usize; // [product][tile][channel], by gatherTiles
+  sourcePitch: usize;
+  sourceStep: usize;
+  result: usize;
+  resultBytes: usize; // of one sample
+  sink: usize;
+  firstTile: i32;
+  tiles: i32;
+  /** Rows of the filter that are transformed and multiplied at a time, and tiles. */
+  kPerBlock: i32;
+  tilesPerChunk: i32; // a multiple of ROWS
+  /** Ranges into which the tiles are cut where there are more threads than BLOCK_LANES channels. */
+  parts: i32;
+}
+
+/**
+ * The results of gathered tiles, BLOCK_LANES channels at a time: their part of the filter is transformed, multiplied and
+ * forgotten. A filter that is transformed as a whole is many times its size, and would go through memory twice.
+ */
+export function multiplyTilePanels(thread: i32, threads: i32, at: usize): void {
+  const job = changetype<TilePanelsJob>(at);
+  const axisD = changetype<TileAxis>(job.axisD);
+  const axisH = changetype<TileAxis>(job.axisH);
+  const axisW = changetype<TileAxis>(job.axisW);
+  const places = products(axisD, axisH, axisW);
+  const k = job.transposed ? job.columns : job.rows;
+  const lanes = job.transposed ? job.rows : job.columns;
+  const channelBytes = <usize>(lanes * 4);
+  const scratch = job.scratch + <usize>thread * job.scratchBytes;
+  const panelStep = <usize>job.kPerBlock * <usize>(PANEL * 4);
+  const filterStep = <usize>job.kPerBlock * <usize>(BLOCK_LANES * 4) + SKEW;
+  const resultStep = <usize>job.tilesPerChunk * BLOCK_PITCH + SKEW;
+  const transformed = scratch + REST + <usize>TAPS * TAP_PITCH;
+  const results = transformed + <usize>places * filterStep;
+  const units = ceilDivide(lanes, BLOCK_LANES);
+  const once = job.kPerBlock >= k;
+  prepareSpare(scratch, axisD.outputs * axisH.outputs * axisW.outputs);
+  for (;;) {
+    const item = claim(job.counter);
+    if (item >= units * job.parts) return;
+    const firstLane = (item % units) * BLOCK_LANES;
+    const part = item / units;
+    const panels = ceilDivide(smaller(BLOCK_LANES, lanes - firstLane), PANEL);
+    const column = <usize>(firstLane << 2);
+    const endTile = (job.tiles * (part + 1)) / job.parts;
+    let start = true;
+    for (let tile = (job.tiles * part) / job.parts; tile < endTile; tile += job.tilesPerChunk) {
+      const count = smaller(job.tilesPerChunk, endTile - tile);
+      const rowTiles = ceilDivide(count, ROWS);
+      for (let first = 0; first < k; first += job.kPerBlock) {
+        const countK = smaller(job.kPerBlock, k - first);
+        if (start || !once)
+          for (let row = 0; row < countK; row += BLOCK_ROWS)
+            transformBlock(job, scratch, first + row, smaller(BLOCK_ROWS, countK - row), firstLane, transformed + <usize>row * <usize>(PANEL * 4), panelStep, filterStep);
+        start = false;
+        let a = job.source + <usize>tile * job.sourcePitch + <usize>(first << 2);
+        let b = transformed;
+        let c = results;
+        for (let place = 0; place < places; place++) {
+          for (let panel = 0; panel < panels; panel++)
+            panelGemm(rowTiles, a, job.sourcePitch, countK, b + <usize>panel * panelStep, c + <usize>(panel * PANEL * 4), BLOCK_PITCH, first > 0);
+          a += job.sourceStep;
+          b += filterStep;
+          c += resultStep;
+        }
+      }
+      const endColumn = column + BLOCK_PITCH;
+      for (let t = 0; t < count; t++) {
+        addresses(scratch, axisD, axisH, axisW, true, job.firstTile + tile + t, job.result, job.resultBytes, job.sink);
+        toChannels(axisD, axisH, axisW, scratch, results + <usize>t * BLOCK_PITCH, resultStep, column, endColumn < channelBytes ? endColumn : channelBytes);
+      }
+    }
   }
 }
 
@@ -421,7 +504,7 @@ export function scatterTiles(thread: i32, threads: i32, at: usize): void {
     const tile = claim(job.counter);
     if (tile >= job.tiles) return;
     addresses(scratch, axisD, axisH, axisW, true, job.firstTile + tile, job.grid, job.sampleBytes, job.sink);
-    toAllChannels(axisD, axisH, axisW, scratch, job.products + <usize>tile * job.pitch, job.step, <usize>(job.channels * 4));
+    toChannels(axisD, axisH, axisW, scratch, job.products + <usize>tile * job.pitch, job.step, 0, <usize>(job.channels * 4));
   }
 }
 

@@ -1,0 +1,153 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { Random } from '../../random';
+import { conv3d, conv3dFilterGradient, conv3dInputGradient } from '../ops/conv3d';
+import type { ConvAttrs, Shape5, Triple } from '../ops/kernels';
+import { batchNormTrain } from '../ops/norm';
+import { convReference, relativeError } from '../wasm/reference';
+import { convFlops, geometryOf } from '../wasm/self-test';
+
+/** As of the wasm engine: beyond it a kernel is wrong, or the GPU reckons with less than single precision. */
+const TOLERANCE = 1e-5;
+const TIMING_MS = 50;
+
+interface Trial {
+  readonly batch: number;
+  readonly input: Triple;
+  readonly channels: readonly [number, number];
+  readonly kernel: Triple;
+  readonly attrs: ConvAttrs;
+}
+
+const same = (n: number): Triple => [n, n, n];
+
+/** Small, odd and unlike: borders on every side, a stride, a dilation, a stem, channels beyond one tile. */
+const TRIALS: readonly Trial[] = [
+  trial([5, 4, 7], [6, 17], same(3), { stride: same(1), padding: same(1), dilation: same(1) }),
+  trial([5, 6, 7], [16, 72], [3, 2, 3], { stride: [1, 2, 2], padding: [1, 0, 1], dilation: same(1) }),
+  trial([6, 5, 7], [8, 12], same(3), { stride: same(1), padding: same(2), dilation: same(2) }),
+  trial([6, 7, 8], [1, 8], [3, 3, 7], { stride: [1, 2, 2], padding: [1, 1, 3], dilation: same(1) }),
+];
+
+function trial(input: Triple, channels: readonly [number, number], kernel: Triple, attrs: ConvAttrs): Trial {
+  return { batch: 2, input, channels, kernel, attrs };
+}
+
+export interface GpuSelfTest {
+  readonly ok: boolean;
+  /** What was compared, or where it went wrong. */
+  readonly detail: string;
+  /** Of a 3 x 3 x 3 convolution. */
+  readonly gflops: number;
+}
+
+/** Compares convolutions, their gradients and batch normalisation on the open engine with double precision, and times. */
+export async function gpuSelfTest(): Promise<GpuSelfTest> {
+  let worst = 0;
+  for (const one of TRIALS)
+    for (const [what, error] of await convErrors(one)) {
+      if (!(error <= TOLERANCE))
+        return {
+          ok: false,
+          gflops: 0,
+          detail: `${what} is off by ${error.toExponential(1)} of its largest value`,
+        };
+      worst = Math.max(worst, error);
+    }
+  const error = await normError();
+  if (!(error <= TOLERANCE))
+    return { ok: false, gflops: 0, detail: `batch normalisation is off by ${error.toExponential(1)}` };
+  return {
+    ok: true,
+    gflops: await timeConvolution(),
+    detail: `largest error ${Math.max(worst, error).toExponential(1)} of the largest value`,
+  };
+}
+
+async function convErrors({ batch, input, channels, kernel, attrs }: Trial): Promise<[string, number][]> {
+  const g = geometryOf(batch, input, channels, kernel, attrs);
+  const [xShape, filterShape, yShape] = [
+    [batch, ...input, channels[0]],
+    [...kernel, ...channels],
+    [batch, ...g.output, channels[1]],
+  ] as unknown as [Shape5, Shape5, Shape5];
+  const random = Random.seeded(1);
+  const fill = (shape: readonly number[]) =>
+    Float32Array.from({ length: tf.util.sizeFromShape([...shape]) }, () => random.uniform() * 2 - 1);
+  const [x, filter, dy] = [xShape, filterShape, yShape].map(fill);
+  const tensors = [tensor(x, xShape), tensor(filter, filterShape), tensor(dy, yShape)];
+  const [tx, tfilter, tdy] = tensors;
+  const results = [
+    conv3d(tx, tfilter, attrs),
+    conv3dInputGradient(tdy, tfilter, attrs, xShape),
+    conv3dFilterGradient(tx, tdy, attrs, filterShape),
+  ];
+  try {
+    const [y, dx, dfilter] = await Promise.all(results.map((result) => result.data<'float32'>()));
+    return [
+      ['a convolution', relativeError(y, convReference.y(g, x, filter))],
+      ["a convolution's input gradient", relativeError(dx, convReference.dx(g, dy, filter))],
+      ["a convolution's filter gradient", relativeError(dfilter, convReference.dfilter(g, x, dy))],
+    ];
+  } finally {
+    tf.dispose([...tensors, ...results]);
+  }
+}
+
+async function normError(): Promise<number> {
+  const [rows, channels, epsilon] = [5 * 6 * 7, 9, 1e-5];
+  const random = Random.seeded(2);
+  const x = Float32Array.from({ length: rows * channels }, () => random.uniform() + 3);
+  const [gamma, beta] = [tf.ones([channels]) as tf.Tensor1D, tf.zeros([channels]) as tf.Tensor1D];
+  const tx = tensor(x, [1, 5, 6, 7, channels]);
+  const { y, mean, variance } = batchNormTrain(tx, gamma, beta, undefined, { epsilon, relu: false });
+  try {
+    const reference = Float64Array.from(x);
+    for (let c = 0; c < channels; c++) {
+      const column = x.filter((_, i) => i % channels === c);
+      const m = column.reduce((a, b) => a + b, 0) / rows;
+      const v = column.reduce((a, b) => a + (b - m) ** 2, 0) / rows;
+      for (let i = c; i < x.length; i += channels) reference[i] = (x[i] - m) / Math.sqrt(v + epsilon);
+    }
+    return relativeError(await y.data<'float32'>(), reference);
+  } finally {
+    tf.dispose([tx, gamma, beta, y, mean, variance]);
+  }
+}
+
+/** GFLOP/s of a convolution that is as large as a GPU does in a moment: a small one does not fill it. */
+async function timeConvolution(): Promise<number> {
+  const small = await timed(8, 16);
+  return small.ms > TIMING_MS / 10 ? small.gflops : (await timed(32, 64)).gflops;
+}
+
+async function timed(side: number, channels: number): Promise<{ ms: number; gflops: number }> {
+  const attrs = { stride: same(1), padding: same(1), dilation: same(1) };
+  const g = geometryOf(1, same(side), [channels, channels], same(3), attrs);
+  const x = tf.fill([1, side, side, side, channels], 0.5) as tf.Tensor5D;
+  const filter = tf.fill([3, 3, 3, channels, channels], 0.5) as tf.Tensor5D;
+  const run = async (times: number): Promise<number> => {
+    const start = performance.now();
+    let last: tf.Tensor5D | undefined;
+    for (let i = 0; i < times; i++) {
+      last?.dispose();
+      last = conv3d(x, filter, attrs);
+    }
+    const one = tf.slice(last as tf.Tensor5D, [0, 0, 0, 0, 0], [1, 1, 1, 1, 1]);
+    await one.data();
+    tf.dispose([one, last as tf.Tensor5D]);
+    return performance.now() - start;
+  };
+  try {
+    await run(1);
+    const once = await run(1);
+    const times = Math.max(1, Math.min(200, Math.floor(TIMING_MS / once)));
+    const ms = (await run(times)) / times;
+    return { ms, gflops: Math.round(convFlops(g) / ms / 1e4) / 100 };
+  } finally {
+    tf.dispose([x, filter]);
+  }
+}
+
+function tensor(values: Float32Array, shape: Shape5): tf.Tensor5D {
+  return tf.tensor5d(values.slice(), [...shape] as [number, number, number, number, number]);
+}

@@ -1,0 +1,7 @@
+import { CASES } from './cases';
+import { webgpuAgreesOn } from './webgpu';
+
+webgpuAgreesOn(
+  'swiftshader',
+  CASES.filter(({ thorough }) => thorough),
+);

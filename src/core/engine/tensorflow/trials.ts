@@ -122,7 +122,12 @@ export const TRIALS = {
   channelSum: () => [biasGradient(grid())],
   foldNorm: () => foldNorm(perChannel(3), perChannel(4), running(), epsilon),
   foldNormGradient: () => [foldNormGradient(perChannel(3), perChannel(4), running(), epsilon)],
-  moveRunning: () => [moveRunning(perChannel(3), perChannel(4), 0.1, 1.01)],
+  moveRunning: () => {
+    const moved = moveRunning(perChannel(3), perChannel(4), 0.1, 1.01); // kept: no tidy disposes of it
+    const result = tf.clone(moved);
+    moved.dispose();
+    return [result];
+  },
   crossEntropyGradient: () => [
     crossEntropyGradient(noise([3, 2], 9), { labels: [0, 1, 1], weights: [0.2, 0.3, 0.5] }),
   ],

@@ -50,7 +50,7 @@ export async function withNamedEngine<T>(
  */
 export async function withEngineOf<T>(
   record: RunRecord,
-  flags: Pick<EngineOptions, 'threads' | 'engine'>,
+  flags: Pick<EngineOptions, 'threads' | 'engine' | 'tensorflow'>,
   work: (engine: EngineReport) => Promise<T>,
 ): Promise<T> {
   const { name, module, threads, plan } = record.engine;
@@ -59,10 +59,14 @@ export async function withEngineOf<T>(
   if (!isEngine(name))
     throw new InputError(`The run was computed by the engine ${name}, which this version does not have.`);
   const asRecorded = name === 'wasm' ? { plan: plan ?? {} } : {};
-  return withEngine({ engine: name, module, threads: flags.threads ?? threads, ...asRecorded }, (engine) => {
+  const { tensorflow } = flags;
+  const options = { engine: name, module, threads: flags.threads ?? threads, tensorflow, ...asRecorded };
+  return withEngine(options, (engine) => {
     if (engine.threads !== threads)
       tell(
-        `The run began with ${threads} threads and goes on with ${engine.threads}: the same numbers to the bit, at another pace.`,
+        name === 'tensorflow'
+          ? `The run began with ${threads} threads and goes on with ${engine.threads}: TensorFlow may round otherwise then.`
+          : `The run began with ${threads} threads and goes on with ${engine.threads}: the same numbers to the bit, at another pace.`,
       );
     return work(engine);
   });

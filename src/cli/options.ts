@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import type { TensorflowPlaces } from '../protocol/tensorflow';
 import { MODALITIES, type Modality } from '../core/cohort/cohort';
 import { ENGINES, type EngineName } from '../core/engine/engine';
 import { InputError } from '../core/errors';
@@ -105,6 +106,8 @@ export interface EngineFlags {
   readonly engine?: EngineName | 'auto';
   /** A kernel module by name. */
   readonly module?: string;
+  /** Where the engine tensorflow is to be found. */
+  readonly tensorflow?: TensorflowPlaces;
   readonly threads?: number;
   readonly background?: boolean;
 }
@@ -115,6 +118,11 @@ export function addEngineOptions(command: Command): Command {
     .option(
       '--module <name>',
       'kernels of the engine wasm by name (default: the fastest that computes rightly)',
+    )
+    .option(
+      '--tensorflow <folder>',
+      "engine tensorflow: a folder in which npm installed @tensorflow/tfjs-node-gpu or -node ('.' for this one)",
+      (folder): TensorflowPlaces => ({ named: folder }),
     )
     .option('--threads <n>', 'threads of the engine (default: physical cores)', wholeNumber(1))
     .option('--background', 'one thread at low priority, for work beside a training run');

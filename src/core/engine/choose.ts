@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { InputError, messageOf } from '../errors';
 import type { EngineMemory, EngineName, EngineOptions, EngineReport } from './engine';
 import type { EngineOpener, OpenedEngine } from './opened-engine';
+import { openTensorflow } from './tensorflow/open';
 import { openTfjsCpu } from './tfjs-cpu';
 import type { RecordedPlan } from './wasm/conv-plan';
 import type { Machine } from './wasm/machine';
@@ -13,10 +14,11 @@ import { knownGpu, noGpuHere } from './webgpu/try-gpu';
 import { againstUse } from './webgpu/verdict';
 
 /** How each engine is opened. */
-const OPENERS: Readonly<Partial<Record<EngineName, EngineOpener>>> = {
+const OPENERS: Readonly<Record<EngineName, EngineOpener>> = {
   wasm: openWasm,
   cpu: openTfjsCpu,
   webgpu: openTestedWebgpu,
+  tensorflow: openTensorflow,
 };
 
 let open: OpenedEngine | undefined;
@@ -35,9 +37,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<EngineRep
 
 function openerOf({ engine = 'auto', module }: EngineOptions): EngineOpener {
   if (engine === 'auto') return module ? openWasm : openBest;
-  const opener = OPENERS[engine];
-  if (!opener) throw new InputError(`This version has no engine "${engine}".`);
-  return opener;
+  return OPENERS[engine];
 }
 
 /** The best engine that works here; those that it is not are named with the reason. */

@@ -1,3 +1,5 @@
+import type { TensorflowPlaces } from '../../protocol/tensorflow';
+
 /**
  * The engines behind tfjs-core's one API: `wasm` on every machine, `webgpu` on a GPU of any vendor, `tensorflow` where
  * the user has installed it, and `cpu`, tfjs's own JavaScript backend: slow, used as a reference.
@@ -84,6 +86,8 @@ export interface EngineOptions {
   readonly gpuMemory?: number;
   /** A kernel module by name, for replay of a recorded plan and for tests. */
   readonly module?: string;
+  /** Where the engine `tensorflow` may look for its package; default: where the environment says. */
+  readonly tensorflow?: TensorflowPlaces;
   /** Time the algorithms of each convolution once and remember what was fastest; else what is known, else an estimate. */
   readonly tune?: boolean;
   /** A run's recorded choice of algorithms, to be replayed. */

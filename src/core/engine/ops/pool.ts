@@ -38,7 +38,9 @@ export function maxPool3dGradient(
     const [n, d, h, w, c] = inputShape;
     const from = dy.size / (n * c);
     // Scatter over flat [n, position, c] addresses; overlapping windows add up.
-    const sample = tf.reshape(tf.mul(tf.range(0, n, 1, 'int32'), d * h * w * c), [n, 1, 1]);
+    // In whole numbers throughout: single precision counts to 2^24 only, and a stem has more voxels.
+    const volume = tf.scalar(d * h * w * c, 'int32');
+    const sample = tf.reshape(tf.mul(tf.range(0, n, 1, 'int32'), volume), [n, 1, 1]);
     const channel = tf.reshape(tf.range(0, c, 1, 'int32'), [1, 1, c]);
     const position = tf.mul(tf.reshape(indices, [n, from, c]), tf.scalar(c, 'int32'));
     const address = tf.reshape(tf.cast(tf.add(position, tf.add(sample, channel)), 'int32'), [-1, 1]);

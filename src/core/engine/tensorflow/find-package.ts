@@ -2,21 +2,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import * as v from 'valibot';
+import type { TensorflowPlaces } from '../../../protocol/tensorflow';
 import { InputError, messageOf } from '../../errors';
 
 /** In the order in which they are preferred: with CUDA, and for the processor alone. */
 export const PACKAGES = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const;
 export type PackageName = (typeof PACKAGES)[number];
-
-/** Where TensorFlow for Node.js may be found: nowhere else, for what is found is native code that will run. */
-export interface TensorflowPlaces {
-  /** A folder that a person has named (an option, the environment, the editor's setting): there it must be. */
-  readonly named?: string;
-  /** The folder that the editor's command installs into: there it may be. */
-  readonly storage?: string;
-  /** Folders whose own packages may be used: those of a trusted workspace. */
-  readonly workspaces?: readonly string[];
-}
 
 export interface TensorflowPackage {
   readonly name: PackageName;

@@ -17,6 +17,9 @@ const ENVIRONMENT: Readonly<Record<string, string>> = {
   TF_CPP_MIN_LOG_LEVEL: '1',
 };
 
+/** How a package that was loaded before makes its backend, by folder. */
+const factories = new Map<string, ReturnType<typeof tf.findBackendFactory>>();
+
 export interface LoadedTensorflow {
   /** Whether a graphics card computes; false with the package for the processor, and where CUDA did not work. */
   readonly usesGpu: boolean;
@@ -40,6 +43,11 @@ export async function loadTensorflow(
   if (threads !== undefined) process.env.TF_NUM_INTRAOP_THREADS = String(threads);
   try {
     createRequire(join(found.folder, 'package.json'))(found.folder);
+    // Loading it registers the backend, but only the first time; a closed engine has taken it away.
+    const register = tf.findBackendFactory(TENSORFLOW_BACKEND) ?? factories.get(found.folder);
+    if (!register) throw new Error('It registers no backend.');
+    factories.set(found.folder, register);
+    tf.registerBackend(TENSORFLOW_BACKEND, register);
     if (!(await tf.setBackend(TENSORFLOW_BACKEND))) throw new Error('Its backend does not start.');
   } catch (error) {
     throw loadFailure(error, found);

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import * as vscode from 'vscode';
+import { tensorflowEnvironment } from '../protocol/tensorflow';
 import { CaseCommands } from './case/case-commands';
 import { CheckpointEditor } from './checkpoint/checkpoint-editor';
 import { registerImportCommand } from './checkpoint/import-command';
@@ -21,6 +22,8 @@ import { FcdTaskProvider } from './tasks/task-provider';
 import { TaskRunner } from './tasks/task-runner';
 import { ShippedWeights } from './tasks/shipped-weights';
 import { TASK_TYPE } from './tasks/task-definition';
+import { registerInstallCuda } from './tensorflow/install-command';
+import { placesOfWindow, tensorflowFolder } from './tensorflow/tensorflow-places';
 import { TrainCommand } from './train/train-command';
 import { VolumeEditor } from './volume/volume-editor';
 
@@ -42,7 +45,8 @@ export interface FcdLens {
 export function activate(context: vscode.ExtensionContext): FcdLens {
   const root = context.extensionPath;
   const log = new Log();
-  const runtimes = new NodeRuntimes(root, log);
+  const tensorflow = tensorflowFolder(context);
+  const runtimes = new NodeRuntimes(root, log, () => tensorflowEnvironment(placesOfWindow(tensorflow)));
   const compute = new ComputeClient(root, runtimes, log);
   const tasks = new TaskRunner(
     { main: join(root, 'dist', 'cli', 'main.js'), runtime: () => runtimes.runtimeFor() },
@@ -73,7 +77,8 @@ export function activate(context: vscode.ExtensionContext): FcdLens {
     new StatusBar(compute, tasks, runs),
     registerPhantomCommand(tasks),
     registerImportCommand(compute, checkpoints),
-    registerSelectEngine(compute),
+    registerSelectEngine(compute, tensorflow),
+    registerInstallCuda(tensorflow, () => compute.renew('with TensorFlow')),
     vscode.tasks.registerTaskProvider(TASK_TYPE, new FcdTaskProvider(tasks, cohorts, runs, weights)),
     vscode.commands.registerCommand('fcd.showLog', () => log.show()),
   );

@@ -33,12 +33,12 @@ export function tensorflowPlaces(env: NodeJS.ProcessEnv): TensorflowPlaces {
   };
 }
 
-/** Environment variables by which another process is told the places; those of this process are replaced. */
-export function tensorflowEnvironment(places: TensorflowPlaces): Record<string, string | undefined> {
+/** Environment variables by which another process is told the places. */
+export function tensorflowEnvironment(places: TensorflowPlaces): Record<string, string> {
   const { named, storage, workspaces = [] } = places;
   return {
-    [NAMED]: named,
-    [STORAGE]: storage,
-    [WORKSPACES]: workspaces.length > 0 ? workspaces.join(delimiter) : undefined,
+    ...(named !== undefined && { [NAMED]: named }),
+    ...(storage !== undefined && { [STORAGE]: storage }),
+    ...(workspaces.length > 0 && { [WORKSPACES]: workspaces.join(delimiter) }),
   };
 }

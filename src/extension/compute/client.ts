@@ -37,7 +37,8 @@ export class ComputeClient implements Compute, vscode.Disposable {
     this.configuration = vscode.workspace.onDidChangeConfiguration((change) => {
       if (change.affectsConfiguration('fcd.engine') || change.affectsConfiguration('fcd.threads'))
         this.readSettings();
-      if (change.affectsConfiguration('fcd.node.path')) this.supervisor?.renew('on another Node.js');
+      if (change.affectsConfiguration('fcd.node.path')) this.renew('on another Node.js');
+      if (change.affectsConfiguration('fcd.tensorflow.path')) this.renew('with another TensorFlow');
     });
   }
 
@@ -56,6 +57,11 @@ export class ComputeClient implements Compute, vscode.Disposable {
 
   setBackground(background: boolean): void {
     this.change({ background });
+  }
+
+  /** Has the process make way for another when it is idle. @param how the other one goes on */
+  renew(how: string): void {
+    this.supervisor?.renew(how);
   }
 
   async request<M extends ComputeMethod>(

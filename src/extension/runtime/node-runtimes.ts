@@ -9,10 +9,17 @@ export class NodeRuntimes {
   constructor(
     private readonly extensionRoot: string,
     private readonly log: Pick<Log, 'info'>,
+    /** What processes are to be told in their environment beyond what the runtime needs. */
+    private readonly environment: () => Readonly<Record<string, string>> = () => ({}),
   ) {}
 
   /** @throws RuntimeSettingError whose message can be shown as it is */
-  runtimeFor(): Promise<Runtime> {
+  async runtimeFor(): Promise<Runtime> {
+    const runtime = await this.present();
+    return { ...runtime, env: { ...runtime.env, ...this.environment() } };
+  }
+
+  private present(): Promise<Runtime> {
     const setting = vscode.workspace.getConfiguration('fcd').get<string>('node.path', '').trim();
     if (this.chosen?.setting === setting) return this.chosen.runtime;
     const chosen = { setting, runtime: this.choose(setting) };

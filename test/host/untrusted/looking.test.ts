@@ -92,12 +92,17 @@ describe('in a folder that is not trusted', () => {
     deepEqual(readdirSync(join(folder, 'runs')), before);
   });
 
+  it('nothing is installed: a sentence asks for trust', async () => {
+    const [sentence] = await warningsOf(() => vscode.commands.executeCommand('fcd.installCudaBackend'));
+    match(sentence, /^Install CUDA Backend .*untrusted workspace may not/);
+  });
+
   it('a setting of the folder cannot name a program', async () => {
-    const configuration = vscode.workspace.getConfiguration('fcd');
-    const before = configuration.get('node.path');
-    await rejects(async () =>
-      configuration.update('node.path', '/bin/sh', vscode.ConfigurationTarget.Workspace),
-    );
-    equal(vscode.workspace.getConfiguration('fcd').get('node.path'), before);
+    for (const name of ['node.path', 'tensorflow.path']) {
+      const configuration = vscode.workspace.getConfiguration('fcd');
+      const before = configuration.get(name);
+      await rejects(async () => configuration.update(name, '/bin/sh', vscode.ConfigurationTarget.Workspace));
+      equal(vscode.workspace.getConfiguration('fcd').get(name), before);
+    }
   });
 });

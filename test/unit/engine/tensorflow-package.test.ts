@@ -30,6 +30,7 @@ describe('finding TensorFlow for Node.js', () => {
 
   it('takes what the editor installed, and says so', () => {
     const { folder } = installed(GPU);
+    writeFileSync(join(folder, 'package.json'), '{ "private": true }'); // of a project that has no name
     expect(findTensorflow({ storage: folder })).toEqual({
       name: GPU,
       version: '4.22.0',

@@ -71,7 +71,7 @@ function firstPackage(manifests: readonly string[]): Found | undefined {
   return undefined;
 }
 
-const manifestSchema = v.object({ name: v.string(), version: v.optional(v.string(), 'unknown') });
+const manifestSchema = v.object({ name: v.optional(v.string()), version: v.optional(v.string(), 'unknown') });
 
 function manifestOf(path: string): v.InferOutput<typeof manifestSchema> {
   try {

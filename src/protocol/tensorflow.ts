@@ -1,5 +1,3 @@
-import { delimiter } from 'node:path';
-
 /**
  * Environment variables that say where TensorFlow for Node.js (@tensorflow/tfjs-node-gpu or -node) may be found. The
  * editor sets them for its processes; a person may set the first.
@@ -7,6 +5,9 @@ import { delimiter } from 'node:path';
 const NAMED = 'FCD_TENSORFLOW_PATH';
 const STORAGE = 'FCD_TENSORFLOW_STORAGE';
 const WORKSPACES = 'FCD_TENSORFLOW_WORKSPACES';
+
+/** Between folders: what their names do not have on any system. */
+const BETWEEN = '\n';
 
 /** The version that works: that of tfjs-core, with which the package shares its registry of kernels. */
 export const TENSORFLOW_VERSION = '4.22.0';
@@ -22,13 +23,13 @@ export interface TensorflowPlaces {
 }
 
 /** The places that an environment tells of. */
-export function tensorflowPlaces(env: NodeJS.ProcessEnv): TensorflowPlaces {
+export function tensorflowPlaces(env: Readonly<Record<string, string | undefined>>): TensorflowPlaces {
   const given = (name: string): string | undefined => env[name]?.trim() || undefined;
   return {
     named: given(NAMED),
     storage: given(STORAGE),
     workspaces: given(WORKSPACES)
-      ?.split(delimiter)
+      ?.split(BETWEEN)
       .filter((folder) => folder !== ''),
   };
 }
@@ -39,6 +40,6 @@ export function tensorflowEnvironment(places: TensorflowPlaces): Record<string, 
   return {
     ...(named !== undefined && { [NAMED]: named }),
     ...(storage !== undefined && { [STORAGE]: storage }),
-    ...(workspaces.length > 0 && { [WORKSPACES]: workspaces.join(delimiter) }),
+    ...(workspaces.length > 0 && { [WORKSPACES]: workspaces.join(BETWEEN) }),
   };
 }

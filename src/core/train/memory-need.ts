@@ -9,7 +9,7 @@ import type { TrainingConfig } from './config';
 const SLACK = 1.05;
 
 /**
- * Says before a run what a step will need: "A training step needs about 3.1 of 4.0 GB."
+ * Says before a run what a step will need: "A training step needs about 3.1 of 4.0 GB.", or "... 3.1 GB of the GPU."
  * @param memory of the engine; undefined where it has no limit of its own
  * @throws InputError where it does not fit, with the changes after which it does
  */
@@ -22,7 +22,9 @@ export function requireStepFits(
   if (!memory) return undefined;
   const needs = (config: TrainingConfig) => bytesOfStep(program, config, shape);
   const fits = (config: TrainingConfig) => needs(config) * SLACK <= memory.atMost;
-  const needed = `A training step needs about ${gigabytes(needs(training))} of ${gigabytes(memory.atMost)} GB`;
+  // How much memory a GPU has, WebGPU does not say.
+  const limit = Number.isFinite(memory.atMost) ? `of ${gigabytes(memory.atMost)} GB` : 'GB of the GPU';
+  const needed = `A training step needs about ${gigabytes(needs(training))} ${limit}`;
   if (fits(training)) return `${needed}.`;
   const remedies = changes(training).filter(({ config }) => fits(config));
   const offered = remedies.map(({ flags, config }) => `${flags} (${gigabytes(needs(config))} GB)`);

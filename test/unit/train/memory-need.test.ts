@@ -29,6 +29,12 @@ describe('the need of a step', () => {
     );
   });
 
+  it('is said without a limit where a GPU does not tell its own', () => {
+    expect(requireStepFits(program, training, shape, engine(Infinity))).toMatch(
+      /^A training step needs about \d\.\d GB of the GPU\.$/,
+    );
+  });
+
   it('is not spoken of where the engine has no limit', () => {
     expect(requireStepFits(program, training, [500, 500, 500, 1], undefined)).toBeUndefined();
   });

@@ -19,5 +19,5 @@ export function addBias(
 /** Gradient of {@link addBias} with respect to the bias: dy [N, D, H, W, C] summed over batch and positions. */
 export function biasGradient(dy: tf.Tensor5D): tf.Tensor1D {
   if (hasKernel(KERNELS.channelSum)) return runKernel(KERNELS.channelSum, { x: dy });
-  return tf.sum(asRows(dy), 0) as tf.Tensor1D;
+  return tf.tidy(() => tf.sum(asRows(dy), 0) as tf.Tensor1D);
 }

@@ -1,4 +1,3 @@
-import { delimiter } from 'node:path';
 import { expect, it } from 'vitest';
 import { tensorflowEnvironment, tensorflowPlaces } from '../../../src/protocol/tensorflow';
 
@@ -9,9 +8,9 @@ it('another process is told the same places through its environment', () => {
 
 it('what is not known overwrites nothing that the environment says', () => {
   expect(tensorflowEnvironment({ workspaces: [] })).toEqual({});
-  expect(tensorflowPlaces({ FCD_TENSORFLOW_PATH: '  ', FCD_TENSORFLOW_WORKSPACES: delimiter })).toEqual({
+  expect(tensorflowPlaces({ FCD_TENSORFLOW_PATH: '  ', FCD_TENSORFLOW_WORKSPACES: '\n' })).toEqual({
     named: undefined,
     storage: undefined,
-    workspaces: [],
+    workspaces: undefined,
   });
 });

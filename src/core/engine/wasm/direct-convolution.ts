@@ -262,8 +262,9 @@ function gradientPlan(g: Folded, threads: number, panel: number) {
   const positions = rowsPerBlock * g.output[2];
   const chunks = gradientChunks(items, panels, across ? items : perTap, threads);
   const dyBytes = Math.ceil(panels / chunks.columns) * positions * panel * 4;
+  const tilesPerTap = Math.min(perTap, Math.ceil(items / chunks.rows));
   const tapsPerChunk = Math.min(taps, Math.ceil((Math.ceil(items / chunks.rows) * TILE) / rows) + 2);
-  const xBytes = positions * (across ? tapsPerChunk * rows * 4 + 48 : TILE * 4) + 64;
+  const xBytes = positions * (across ? tapsPerChunk * rows * 4 + 48 : tilesPerTap * TILE * 4) + 64;
   return {
     taps,
     rows,

@@ -3,7 +3,7 @@
 // Which input a tap reads is told by three tables, one per axis, that the caller made (gather-axis.ts): so stride,
 // padding and dilation per axis, and the gradient of a strided convolution, are the same code.
 import { CHAIN, PANEL, ROWS, gatherGemm } from './micro-kernels';
-import { warm } from './warm';
+import { warm, warmRows } from './warm';
 import { ceilDivide, claim, smaller } from './work';
 
 /** Filled by convolution.ts of the engine, field by field, 4 bytes each. Sizes in bytes where a name says so. */
@@ -170,6 +170,7 @@ function packAndMultiply(job: GatherJob, axisD: GatherAxis, axisH: GatherAxis, a
     for (let first = 0; first < k; first += CHAIN) {
       const count = smaller(CHAIN, k - first);
       const sliceBytes = <usize>taps * <usize>(count * PANEL * 4);
+      warmFilter(job, tap, taps, first, count, from, to);
       if (job.transposed) for (let panel = from; panel < to; panel++) packTransposed(job.filter, tap, taps, job.channels, k, first, count, panel, packed + <usize>(panel - from) * sliceBytes);
       else packPanels(job.filter + <usize>(tap * k + first) * <usize>(job.channels * 4), taps * count, job.channels, from, to, packed);
       // Offsets in the tables are those of a whole packed panel.
@@ -183,6 +184,17 @@ function packAndMultiply(job: GatherJob, axisD: GatherAxis, axisH: GatherAxis, a
         markWritten(tiles, ranges);
       }
     }
+  }
+}
+
+/** Reads what is packed next of the filter. */
+function warmFilter(job: GatherJob, tap: i32, taps: i32, first: i32, count: i32, from: i32, to: i32): void {
+  const lanes = smaller(to * PANEL, job.channels) - from * PANEL;
+  if (job.transposed) {
+    for (let t = tap; t < tap + taps; t++)
+      warmRows(job.filter + (<usize>(t * job.channels + from * PANEL) * <usize>job.k + <usize>first) * 4, lanes, <usize>(count << 2), <usize>(job.k << 2));
+  } else {
+    warmRows(job.filter + (<usize>(tap * job.k + first) * <usize>job.channels + <usize>(from * PANEL)) * 4, taps * count, <usize>(lanes << 2), <usize>(job.channels << 2));
   }
 }
 

@@ -7,6 +7,7 @@ import type { TensorInfo } from '@tensorflow/tfjs-core';
 export const KERNELS = {
   conv3d: 'FcdConv3D',
   conv3dInputGradient: 'FcdConv3DInputGradient',
+  conv3dInputGradientInto: 'FcdConv3DInputGradientInto',
   conv3dFilterGradient: 'FcdConv3DFilterGradient',
   batchNormTrain: 'FcdBatchNormTrain',
   batchNormTrainGradient: 'FcdBatchNormTrainGradient',
@@ -47,6 +48,7 @@ export interface ConvAttrs {
 /**
  * FcdConv3D: inputs {x: [N,D,H,W,Ci], filter: [kd,kh,kw,Ci,Co]} -> [N,OD,OH,OW,Co].
  * FcdConv3DInputGradient: inputs {dy, filter}, attrs ConvAttrs & {inputShape: Shape5} -> dx.
+ * FcdConv3DInputGradientInto: inputs {sum: like dx, dy, filter}, attrs ConvAttrs: sum += dx IN PLACE. -> [].
  * FcdConv3DFilterGradient: inputs {x, dy}, attrs ConvAttrs & {filterShape: Shape5} -> dfilter.
  *
  * FcdBatchNormTrain: inputs {x: [N,D,H,W,C], gamma: [C], beta: [C], residual?: same as x},

@@ -11,6 +11,11 @@ import {
 /** Work on so few floats is done before the other threads wake. */
 const ALONE_FLOATS = 16_384;
 
+/** Runs of rows per thread, so that a thread that was held up does not hold up the others. */
+const CLAIMS = 12;
+/** Of x in the gradient: they are read ahead, and stay in a second-level cache. */
+const CLAIM_BYTES = 1 << 16;
+
 const product = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 
 export interface PoolWindow {
@@ -48,10 +53,11 @@ export function affineMaxPool(
   at: PoolAddresses,
   { mean, factor, offset }: Affine,
 ): void {
+  const rowsPerClaim = Math.ceil((y[0] * y[1] * y[2]) / (machine.threads * CLAIMS));
   withCoefficients(machine, x[4], [mean, factor, offset], (...coefficients) =>
     machine.pool.run(
       'affineMaxPool',
-      [at.x, at.y, at.indices, ...windowFields(x, y, window), ...coefficients],
+      [at.x, at.y, at.indices, ...windowFields(x, y, window), ...coefficients, rowsPerClaim],
       product(x) < ALONE_FLOATS,
     ),
   );
@@ -97,10 +103,19 @@ export function maxPoolGradient(
   normal?: { readonly x: number; readonly affine: AffineGradient },
 ): void {
   const { mean, factor, slope, offset } = normal?.affine ?? {};
+  const rowsPerClaim = Math.max(1, Math.floor(CLAIM_BYTES / (dx[3] * dx[4] * 4)));
   withCoefficients(machine, dx[4], [mean, factor, slope, offset], (...coefficients) =>
     machine.pool.run(
       'maxPoolGradient',
-      [at.dy, at.indices, at.dx, ...windowFields(dx, out, window), normal?.x ?? 0, ...coefficients],
+      [
+        at.dy,
+        at.indices,
+        at.dx,
+        ...windowFields(dx, out, window),
+        normal?.x ?? 0,
+        ...coefficients,
+        rowsPerClaim,
+      ],
       product(dx) < ALONE_FLOATS,
     ),
   );

@@ -19,6 +19,8 @@ export interface Piece<T> {
 const BATCH_BYTES = 8 * 2 ** 20;
 /** Buffers of one call; the systems' own limits begin at 1024. */
 const BATCH_PIECES = 256;
+/** Larger than any tensor of a usual network, and the most that the C library of Linux (glibc) takes the hint for. */
+const HINT_BYTES = 32 * 2 ** 20 - 2 ** 16;
 /** Batches that are read while what came before them is looked at. */
 const AHEAD = 2;
 
@@ -49,6 +51,7 @@ async function* readInTurn<T>(source: ByteSource, ordered: readonly Piece<T>[]):
 /** Memory of its own for each piece; the next batches are read while a piece is looked at. */
 async function* readAhead<T>(source: ByteSource, ordered: readonly Piece<T>[]): AsyncGenerator<T, void> {
   const batches = batchesOf(ordered);
+  keepLargeBlocks();
   const begun: Promise<Uint8Array[]>[] = [];
   let next = 0;
   const begin = (): void => {
@@ -69,6 +72,21 @@ async function* readAhead<T>(source: ByteSource, ordered: readonly Piece<T>[]): 
   } finally {
     await Promise.allSettled(begun); // the file must not be closed under a reading
   }
+}
+
+let asked = false;
+
+/**
+ * Asks for the freed memory of one reading to serve the next. glibc gives a large block back to the system at once, which
+ * then hands it out again page by page, more slowly than a file is read; but once it has seen one of a size come and go,
+ * it keeps smaller ones. This one is never touched, so it takes no memory. Elsewhere nothing comes of it.
+ */
+function keepLargeBlocks(): void {
+  if (asked) return;
+  asked = true;
+  // Node 20 cannot give memory back at once.
+  const block: ArrayBufferLike & { transfer?: unknown } = unfilled(HINT_BYTES).buffer;
+  if (typeof block.transfer === 'function') block.transfer(0);
 }
 
 function batchesOf<T>(ordered: readonly Piece<T>[]): Piece<T>[][] {

@@ -3,8 +3,8 @@ import * as vscode from 'vscode';
 import * as v from 'valibot';
 import { trusted } from '../settings/trust';
 import type { RunningTask, TaskRunner } from '../tasks/task-runner';
-import { Questions, wentBack } from '../train/steps';
-import { wholeNumberFault } from '../train/answers';
+import { wholeNumberFault } from '../guide/faults';
+import { Questions, wentBack } from '../guide/questions';
 import { exists } from '../runs/follow-run';
 
 const TITLE = 'Create Phantom Cohort';

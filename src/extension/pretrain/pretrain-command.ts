@@ -1,11 +1,13 @@
-import { relative } from 'node:path';
 import * as vscode from 'vscode';
 import * as v from 'valibot';
+import { DEPTHS } from '../guide/depths';
+import { wholeNumberFault } from '../guide/faults';
+import { askFolds } from '../guide/folds';
+import { Questions, askInTurn, named, wentBack, type Choice, type Step } from '../guide/questions';
+import { startTask } from '../guide/start-task';
 import { trusted } from '../settings/trust';
 import { smallWidth } from '../tasks/command-line';
 import type { RunningTask, TaskRunner } from '../tasks/task-runner';
-import { wholeNumberFault } from '../train/answers';
-import { Questions, wentBack, type Back, type Choice } from '../train/steps';
 import {
   answersSchema,
   FIRST_ANSWERS,
@@ -22,12 +24,12 @@ const TITLE = 'Pre-train on Segmentation';
 const BROWSE = '';
 
 type Draft = Omit<PretrainAnswers, 'tasks'> & { tasks: string | undefined };
-type Asked = Promise<Partial<Draft> | Back | undefined>;
+type Asked = ReturnType<Step<Draft>>;
 
 /** FCD: Pre-train on Segmentation: asks what an encoder shall learn to segment, remembers it, and runs it as a task. */
 export class PretrainCommand implements vscode.Disposable {
   private readonly command: vscode.Disposable;
-  private readonly steps: readonly ((draft: Draft, step: number) => Asked)[];
+  private readonly steps: readonly Step<Draft>[];
   private readonly questions: Questions;
 
   constructor(
@@ -61,40 +63,18 @@ export class PretrainCommand implements vscode.Disposable {
     const answers = v.is(answersSchema, given) ? given : await this.ask(remembered(given));
     if (!answers) return undefined;
     await this.memory.update(MEMORY, answers);
-    const folder =
-      vscode.workspace.getWorkspaceFolder(vscode.Uri.file(answers.tasks)) ??
-      vscode.workspace.workspaceFolders?.[0];
-    const inFolder = (path: string): string => {
-      const inside = folder && relative(folder.uri.fsPath, path);
-      return inside === undefined || inside.startsWith('..') ? path : inside === '' ? '.' : inside;
-    };
-    const running = await this.runner.run(
-      taskOf(answers, inFolder),
-      titleOf(answers),
-      folder ?? vscode.TaskScope.Workspace,
-    );
-    if (running) await vscode.commands.executeCommand('fcd.runs.focus', { preserveFocus: true });
-    return running;
+    return startTask(this.runner, answers.tasks, titleOf(answers), (written) => taskOf(answers, written));
   }
 
   private async ask(given: Partial<PretrainAnswers>): Promise<PretrainAnswers | undefined> {
-    let draft: Draft = {
+    const first: Draft = {
       ...FIRST_ANSWERS,
       tasks: undefined,
       ...remembered(this.memory.get(MEMORY)),
       ...given,
     };
-    for (let at = 0; at < this.steps.length;) {
-      const answer = await this.steps[at](draft, at + 1);
-      if (answer === undefined) return undefined;
-      if (wentBack(answer)) {
-        at = Math.max(0, at - 1);
-        continue;
-      }
-      draft = { ...draft, ...answer };
-      at++;
-    }
-    return v.parse(answersSchema, draft);
+    const draft = await askInTurn(this.steps, first);
+    return draft && v.parse(answersSchema, draft);
   }
 
   private async askTasks(draft: Draft, step: number): Asked {
@@ -149,25 +129,18 @@ export class PretrainCommand implements vscode.Disposable {
   }
 
   private async askDepth(draft: Draft, step: number): Asked {
-    const arch = await this.questions.pick<PretrainAnswers['arch']>(step, {
-      placeholder: 'How deep shall the encoder be? Training starts from it at the same depth.',
-      choices: [
-        {
-          label: 'ResNet-10',
-          description: 'basic blocks; the fastest, for trying things out',
-          value: 'resnet10',
-        },
-        { label: 'ResNet-18', description: 'basic blocks; of the study', value: 'resnet18' },
-        { label: 'ResNet-34', description: 'basic blocks; of the study', value: 'resnet34' },
-        { label: 'ResNet-50', description: 'bottlenecks; of the study, the slowest', value: 'resnet50' },
-      ],
-      active: (value) => value === draft.arch,
-    });
-    return arch === undefined || wentBack(arch) ? arch : { arch };
+    return named(
+      'arch',
+      await this.questions.pick<PretrainAnswers['arch']>(step, {
+        placeholder: 'How deep shall the encoder be? Training starts from it at the same depth.',
+        choices: DEPTHS,
+        active: (value) => value === draft.arch,
+      }),
+    );
   }
 
-  private async askFolds(draft: Draft, step: number): Asked {
-    const answer = await this.questions.pick<'all' | 'one'>(step, {
+  private askFolds(draft: Draft, step: number): Asked {
+    return askFolds(this.questions, step, draft, {
       placeholder: 'Whose heads are held out?',
       choices: [
         {
@@ -181,22 +154,8 @@ export class PretrainCommand implements vscode.Disposable {
           value: 'all',
         },
       ],
-      active: (value) => (value === 'all') === (draft.fold === 0),
+      howMany: 'How many folds? Each head is held out in one of them.',
     });
-    if (answer === undefined || wentBack(answer)) return answer;
-    const all = answer === 'all';
-    const text = await this.questions.input(step, {
-      prompt: all
-        ? 'How many folds? Each head is held out in one of them.'
-        : 'Which fold of how many is held out? Written k/K, as in 1/5.',
-      value: all ? String(draft.folds) : `${Math.max(1, draft.fold)}/${draft.folds}`,
-      fault: (given) => (all ? wholeNumberFault(given, 2, 'The number of folds') : foldFault(given)),
-    });
-    if (text === undefined) return undefined;
-    if (wentBack(text)) return this.askFolds(draft, step);
-    if (all) return { fold: 0, folds: Number(text) };
-    const [fold, folds] = text.split('/').map(Number);
-    return { fold, folds };
   }
 
   private async askGrid(draft: Draft, step: number): Asked {
@@ -228,12 +187,4 @@ export class PretrainCommand implements vscode.Disposable {
     });
     return text === undefined || wentBack(text) ? text : { epochs: Number(text) };
   }
-}
-
-function foldFault(text: string): string | undefined {
-  const match = /^(\d+)\/(\d+)$/.exec(text.trim());
-  const [fold, folds] = match ? [Number(match[1]), Number(match[2])] : [0, 0];
-  return folds >= 2 && fold >= 1 && fold <= folds
-    ? undefined
-    : 'Give k/K with 1 <= k <= K and K >= 2, as in 1/5.';
 }

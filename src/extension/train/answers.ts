@@ -58,11 +58,3 @@ export function titleOf({ arch, modality, fold, folds, cohort }: TrainAnswers): 
   const scheme = fold === 0 ? `${folds} folds` : `fold ${fold}/${folds}`;
   return `${arch} on ${modality} of ${cohort.split(/[\\/]/).at(-1)}, ${scheme}`;
 }
-
-/** Sentence, where a number of folds or epochs that was typed is none. */
-export function wholeNumberFault(text: string, least: number, what: string): string | undefined {
-  const value = Number(text);
-  return /^\d+$/.test(text.trim()) && value >= least
-    ? undefined
-    : `${what} is a whole number of at least ${least}.`;
-}

@@ -1,36 +1,31 @@
-import { relative } from 'node:path';
 import * as vscode from 'vscode';
 import * as v from 'valibot';
 import { isStrategyName } from '../../protocol/catalogue';
 import type { CohortCatalog } from '../cohort/cohort-catalog';
 import { countsOf } from '../cohort/case-text';
 import type { Compute } from '../compute/compute';
+import { DEPTHS } from '../guide/depths';
+import { wholeNumberFault } from '../guide/faults';
+import { askFolds } from '../guide/folds';
+import { Questions, askInTurn, named, wentBack, type Choice, type Step } from '../guide/questions';
+import { startTask } from '../guide/start-task';
 import { trusted } from '../settings/trust';
 import { smallWidth } from '../tasks/command-line';
 import { weightsFor, weightsRow, type ShippedWeights } from '../tasks/shipped-weights';
 import type { RunningTask, TaskRunner } from '../tasks/task-runner';
-import {
-  answersSchema,
-  FIRST_ANSWERS,
-  remembered,
-  taskOf,
-  titleOf,
-  wholeNumberFault,
-  type TrainAnswers,
-} from './answers';
-import { Questions, wentBack, type Back, type Choice } from './steps';
+import { answersSchema, FIRST_ANSWERS, remembered, taskOf, titleOf, type TrainAnswers } from './answers';
 
 const MEMORY = 'fcd.train.answers';
 const TITLE = 'Train FCD Model';
 const BROWSE = '';
 
 type Draft = Omit<TrainAnswers, 'cohort'> & { cohort: string | undefined };
-type Step = (draft: Draft, step: number) => Promise<Partial<Draft> | Back | undefined>;
+type Asked = ReturnType<Step<Draft>>;
 
 /** FCD: Train FCD Model: asks what to train, remembers it, and runs it as a task. */
 export class TrainCommand implements vscode.Disposable {
   private readonly command: vscode.Disposable;
-  private readonly steps: readonly Step[];
+  private readonly steps: readonly Step<Draft>[];
   private readonly questions: Questions;
 
   constructor(
@@ -68,43 +63,21 @@ export class TrainCommand implements vscode.Disposable {
     const answers = v.is(answersSchema, given) ? given : await this.ask(remembered(given));
     if (!answers) return undefined;
     await this.memory.update(MEMORY, answers);
-    const folder =
-      vscode.workspace.getWorkspaceFolder(vscode.Uri.file(answers.cohort)) ??
-      vscode.workspace.workspaceFolders?.[0];
-    const inFolder = (path: string): string => {
-      const inside = folder && relative(folder.uri.fsPath, path);
-      return inside === undefined || inside.startsWith('..') ? path : inside === '' ? '.' : inside;
-    };
-    const running = await this.runner.run(
-      taskOf(answers, inFolder),
-      titleOf(answers),
-      folder ?? vscode.TaskScope.Workspace,
-    );
-    if (running) await vscode.commands.executeCommand('fcd.runs.focus', { preserveFocus: true });
-    return running;
+    return startTask(this.runner, answers.cohort, titleOf(answers), (written) => taskOf(answers, written));
   }
 
   private async ask(given: Partial<TrainAnswers>): Promise<TrainAnswers | undefined> {
-    let draft: Draft = {
+    const first: Draft = {
       ...FIRST_ANSWERS,
       cohort: undefined,
       ...remembered(this.memory.get(MEMORY)),
       ...given,
     };
-    for (let at = 0; at < this.steps.length;) {
-      const answer = await this.steps[at](draft, at + 1);
-      if (answer === undefined) return undefined;
-      if (wentBack(answer)) {
-        at = Math.max(0, at - 1);
-        continue;
-      }
-      draft = { ...draft, ...answer };
-      at++;
-    }
-    return v.parse(answersSchema, draft);
+    const draft = await askInTurn(this.steps, first);
+    return draft && v.parse(answersSchema, draft);
   }
 
-  private async askCohort(draft: Draft, step: number): Promise<Partial<Draft> | Back | undefined> {
+  private async askCohort(draft: Draft, step: number): Asked {
     const choices = async (): Promise<Choice<string>[]> => {
       const paths = await this.catalog.find();
       const known =
@@ -147,7 +120,7 @@ export class TrainCommand implements vscode.Disposable {
     return path === undefined ? this.askCohort(draft, step) : { cohort: path };
   }
 
-  private async askModality(draft: Draft, step: number): Promise<Partial<Draft> | Back | undefined> {
+  private async askModality(draft: Draft, step: number): Asked {
     return named(
       'modality',
       await this.questions.pick<TrainAnswers['modality']>(step, {
@@ -167,27 +140,18 @@ export class TrainCommand implements vscode.Disposable {
     );
   }
 
-  private async askDepth(draft: Draft, step: number): Promise<Partial<Draft> | Back | undefined> {
+  private async askDepth(draft: Draft, step: number): Asked {
     return named(
       'arch',
       await this.questions.pick<TrainAnswers['arch']>(step, {
         placeholder: 'How deep shall the 3D ResNet be?',
-        choices: [
-          {
-            label: 'ResNet-10',
-            description: 'basic blocks; the fastest, for trying things out',
-            value: 'resnet10',
-          },
-          { label: 'ResNet-18', description: 'basic blocks; of the study', value: 'resnet18' },
-          { label: 'ResNet-34', description: 'basic blocks; of the study', value: 'resnet34' },
-          { label: 'ResNet-50', description: 'bottlenecks; of the study, the slowest', value: 'resnet50' },
-        ],
+        choices: DEPTHS,
         active: (value) => value === draft.arch,
       }),
     );
   }
 
-  private async askStrategy(draft: Draft, step: number): Promise<Partial<Draft> | Back | undefined> {
+  private async askStrategy(draft: Draft, step: number): Asked {
     const shipped = weightsFor(draft.arch, await this.weights.catalogue());
     const remembers = draft.strategy !== 'none' && !isStrategyName(draft.strategy);
     const answer = await this.questions.pick<string>(step, {
@@ -220,8 +184,8 @@ export class TrainCommand implements vscode.Disposable {
     return path === undefined ? this.askStrategy(draft, step) : { strategy: path };
   }
 
-  private async askFolds(draft: Draft, step: number): Promise<Partial<Draft> | Back | undefined> {
-    const answer = await this.questions.pick<'all' | 'one'>(step, {
+  private askFolds(draft: Draft, step: number): Asked {
+    return askFolds(this.questions, step, draft, {
       placeholder: 'Which folds?',
       choices: [
         {
@@ -231,26 +195,11 @@ export class TrainCommand implements vscode.Disposable {
         },
         { label: 'One fold', description: 'a single fit; quicker, and says less', value: 'one' },
       ],
-      active: (value) => (value === 'all') === (draft.fold === 0),
+      howMany: 'How many folds? Each patient and control is held out in one of them.',
     });
-    if (answer === undefined || wentBack(answer)) return answer;
-    const text = await this.questions.input(step, {
-      prompt:
-        answer === 'all'
-          ? 'How many folds? Each patient and control is held out in one of them.'
-          : 'Which fold of how many is held out? Written k/K, as in 1/5.',
-      value: answer === 'all' ? String(draft.folds) : `${Math.max(1, draft.fold)}/${draft.folds}`,
-      fault: (given) =>
-        answer === 'all' ? wholeNumberFault(given, 2, 'The number of folds') : foldFault(given),
-    });
-    if (text === undefined) return undefined;
-    if (wentBack(text)) return this.askFolds(draft, step);
-    if (answer === 'all') return { fold: 0, folds: Number(text) };
-    const [fold, folds] = text.split('/').map(Number);
-    return { fold, folds };
   }
 
-  private async askGrid(draft: Draft, step: number): Promise<Partial<Draft> | Back | undefined> {
+  private async askGrid(draft: Draft, step: number): Asked {
     const share = smallWidth(draft.arch) === '1/4' ? 'a quarter' : 'an eighth';
     const small: Choice<TrainAnswers['grid']> = {
       label: 'Small',
@@ -275,7 +224,7 @@ export class TrainCommand implements vscode.Disposable {
     );
   }
 
-  private async askEpochs(draft: Draft, step: number): Promise<Partial<Draft> | Back | undefined> {
+  private async askEpochs(draft: Draft, step: number): Asked {
     const text = await this.questions.input(step, {
       prompt:
         'How many epochs at most? Training ends earlier when the validation loss no longer falls. Enter starts.',
@@ -284,21 +233,6 @@ export class TrainCommand implements vscode.Disposable {
     });
     return text === undefined || wentBack(text) ? text : { epochs: Number(text) };
   }
-}
-
-function named<K extends keyof Draft>(
-  key: K,
-  answer: Draft[K] | Back | undefined,
-): Partial<Draft> | Back | undefined {
-  return answer === undefined || wentBack(answer) ? answer : ({ [key]: answer } as Partial<Draft>);
-}
-
-function foldFault(text: string): string | undefined {
-  const match = /^(\d+)\/(\d+)$/.exec(text.trim());
-  const [fold, folds] = match ? [Number(match[1]), Number(match[2])] : [0, 0];
-  return folds >= 2 && fold >= 1 && fold <= folds
-    ? undefined
-    : 'Give k/K with 1 <= k <= K and K >= 2, as in 1/5.';
 }
 
 async function browse(

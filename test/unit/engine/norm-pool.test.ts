@@ -100,6 +100,28 @@ for (const module of MODULES) {
     );
 
     it.each(SHAPES)(
+      'let NaN and infinities through the pooling as one after the other does, [%i, %i, %i, %i, %i]',
+      (...shape) => {
+        const [n, d, h, w, channels] = shape;
+        const random = Random.seeded(6);
+        const odd = [NaN, Infinity, -Infinity, 0, -0];
+        const values = Float32Array.from({ length: n * d * h * w * channels }, () =>
+          random.chance(0.2) ? odd[random.integer(odd.length)] : random.uniform(-1, 1),
+        );
+        const x = tf.tensor5d(values, [...shape]);
+        // One channel does not depend on x at all.
+        const scale = tf.tensor1d(Float32Array.from({ length: channels }, (_, c) => (c % 5) - 2));
+        const shift = noise([channels], 3) as tf.Tensor1D;
+        for (const window of WINDOWS) {
+          const pooled = scaleShiftPool(x, scale, shift, window);
+          const expected = maxPool3d(scaleShift(x, scale, shift, undefined, true), window).y;
+          expect(expected.dataSync().some(Number.isNaN)).toBe(true);
+          expect(pooled.dataSync()).toEqual(expected.dataSync());
+        }
+      },
+    );
+
+    it.each(SHAPES)(
       'give the same gradients in the memory of what went in, [%i, %i, %i, %i, %i]',
       (...shape) => {
         const channels = shape[4];

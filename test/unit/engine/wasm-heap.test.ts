@@ -66,6 +66,21 @@ describe('heap', () => {
     expect(heap.bytesInUse).toBe(0);
   });
 
+  it('cuts a larger block before it joins: the smallest that is large enough', () => {
+    const heap = smallHeap(24);
+    const [a, b] = [heap.allocate(8 * PAGE), heap.allocate(4 * PAGE)];
+    const last = heap.allocate(6 * PAGE);
+    heap.allocate(2 * PAGE);
+    heap.release(a);
+    heap.release(last);
+    // Joined with nothing, the second lies between two that are in use.
+    expect(heap.allocate(5 * PAGE)).toBe(last);
+    expect(heap.allocate(5 * PAGE)).toBe(a);
+    expect(heap.allocate(PAGE)).toBe(last + 5 * PAGE);
+    heap.release(b);
+    expect(heap.allocate(4 * PAGE)).toBe(b);
+  });
+
   it('says in a sentence what does not fit, in which memory, and what to do', () => {
     const heap = smallHeap(32);
     heap.allocate(10 * PAGE);

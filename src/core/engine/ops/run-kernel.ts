@@ -8,8 +8,9 @@ interface TellsFallbacks {
 
 /** Whether the current engine brings this kernel itself; it hears where it does not, for a composition serves then. */
 export function hasKernel(name: KernelName): boolean {
-  if (tf.getKernel(name, tf.getBackend())) return true;
-  const backend = tf.backend() as tf.KernelBackend & Partial<TellsFallbacks>;
+  const engine = tf.engine();
+  if (tf.getKernel(name, engine.backendName)) return true;
+  const backend = engine.backend as tf.KernelBackend & Partial<TellsFallbacks>;
   backend.fallsBack?.(name);
   return false;
 }
@@ -22,7 +23,7 @@ export function runKernel<T extends tf.Tensor>(
   inputs: Readonly<Record<string, tf.Tensor | undefined>>,
   attrs: Attributes | object = {},
 ): T {
-  return tf.engine().runKernel<T>(name, present(inputs), { ...attrs } as tf.NamedAttrMap);
+  return run(name, inputs, attrs)[0] as T;
 }
 
 /** Runs a kernel of ours that has several outputs (or none). */
@@ -31,11 +32,42 @@ export function runKernelMany(
   inputs: Readonly<Record<string, tf.Tensor | undefined>>,
   attrs: Attributes | object = {},
 ): tf.Tensor[] {
-  return tf.engine().runKernel<tf.Tensor[]>(name, present(inputs), { ...attrs } as tf.NamedAttrMap);
+  return run(name, inputs, attrs);
+}
+
+/**
+ * Straight to the kernel. tfjs-core's own way there keeps a tape and a profile, for which a step's hundreds of kernels
+ * wait each time: it is gone only where somebody wants one of them.
+ */
+function run(
+  name: KernelName,
+  inputs: Readonly<Record<string, tf.Tensor | undefined>>,
+  attrs: Attributes | object,
+): tf.Tensor[] {
+  const engine = tf.engine();
+  const given = present(inputs);
+  const { gradientDepth, profiling } = engine.state;
+  if (gradientDepth > 0 || profiling)
+    return asList(engine.runKernel<tf.Tensor | tf.Tensor[]>(name, given, { ...attrs } as tf.NamedAttrMap));
+  const kernel = tf.getKernel(name, engine.backendName);
+  if (!kernel) throw new Error(`The engine ${engine.backendName} has no kernel ${name}.`);
+  const outputs = kernel.kernelFunc({
+    inputs: given,
+    attrs: attrs as tf.NamedAttrMap,
+    backend: engine.backend,
+  });
+  return asList(outputs).map((output) => engine.makeTensorFromTensorInfo(output));
+}
+
+function asList<T>(outputs: T | T[]): T[] {
+  return Array.isArray(outputs) ? outputs : [outputs];
 }
 
 function present(inputs: Readonly<Record<string, tf.Tensor | undefined>>): tf.NamedTensorMap {
   const given: tf.NamedTensorMap = {};
-  for (const [key, tensor] of Object.entries(inputs)) if (tensor) given[key] = tensor;
+  for (const key in inputs) {
+    const tensor = inputs[key];
+    if (tensor) given[key] = tensor;
+  }
   return given;
 }

@@ -9,7 +9,7 @@ const MARGIN = PAGE;
 /**
  * Hands out parts of the engine's memory by offset, 64-byte aligned. Sizes are rounded up to classes (eight per power of
  * two, so at most 1/8 is lost), and a freed block serves the next request of its class. Only when memory would have to
- * grow are neighbouring free blocks joined and cut anew.
+ * grow is a larger free block cut, and where there is none neighbouring ones are joined.
  */
 export class Heap {
   private top = HEAP_AT;
@@ -54,6 +54,7 @@ export class Heap {
     const offset =
       this.takeFree(size) ??
       this.takeTop(size, this.memory.buffer.byteLength) ??
+      this.takeCut(size) ??
       this.takeJoined(size) ??
       this.takeGrown(size);
     if (offset === undefined) throw new InputError(this.fullMessage(bytes));
@@ -114,6 +115,16 @@ export class Heap {
     if (this.top + size > bytes - MARGIN) return undefined;
     const offset = this.top;
     this.top += size;
+    return offset;
+  }
+
+  /** Cuts the request from the smallest free block that holds it: there is one as long as what was joined lasts. */
+  private takeCut(size: number): number | undefined {
+    let best = Infinity;
+    for (const [free, offsets] of this.free)
+      if (free > size && free < best && offsets.length > 0) best = free;
+    const offset = this.takeFree(best);
+    if (offset !== undefined) this.putFree(offset + size, best - size);
     return offset;
   }
 

@@ -3,14 +3,18 @@ import { KERNELS, outputSize, type Shape5 } from '../ops/kernels';
 import type { WasmBackend } from './backend';
 import type { Implementation, Inputs } from './implementation';
 import {
+  addedUp,
   applyAffine,
   applyAffineGradient,
   channelMoments,
   channelSums,
   gradientSums,
+  normFactor,
+  normGradient,
+  withZeros,
   type Affine,
   type AffineGradient,
-  type ChannelSums,
+  type BlockSums,
   type Mask,
   type NormShape,
 } from './normalisation';
@@ -34,9 +38,14 @@ function normShape(x: tf.TensorInfo): NormShape {
 }
 
 function channelTensor(backend: WasmBackend, values: ArrayLike<number>): tf.TensorInfo {
-  const info = backend.output([values.length], 'float32');
+  const info = perChannel(backend, values.length);
   numbers(backend, info).set(values);
   return info;
+}
+
+/** A tensor of one number per channel, for a kernel to fill. */
+function perChannel(backend: WasmBackend, channels: number): tf.TensorInfo {
+  return backend.output([channels], 'float32');
 }
 
 /** x's own memory where it may be overwritten, else new. */
@@ -44,78 +53,92 @@ function successor(backend: WasmBackend, x: tf.TensorInfo, overwrite: boolean | 
   return overwrite ? backend.alias(x, x.shape) : backend.output(x.shape, 'float32');
 }
 
-/** What training's normalisation multiplies with; forward and backward must come to the same bits. */
-function normFactor(gamma: Float32Array, variance: Float32Array, epsilon: number): Float32Array {
-  const factor = new Float32Array(gamma.length);
-  for (let c = 0; c < factor.length; c++) factor[c] = gamma[c] / Math.sqrt(variance[c] + epsilon);
-  return factor;
+/** Lends the coefficients that normalise x by its own statistics, which are returned. */
+function normalised(
+  backend: WasmBackend,
+  { x, gamma, beta }: Inputs,
+  epsilon: number,
+  use: (affine: Affine) => void,
+): [mean: tf.TensorInfo, variance: tf.TensorInfo] {
+  const { machine } = backend;
+  const shape = normShape(x);
+  const statistics = [perChannel(backend, shape.channels), perChannel(backend, shape.channels)] as const;
+  const [mean, variance] = statistics.map((info) => backend.address(info));
+  channelMoments(machine, shape, backend.address(x), { mean, variance });
+  machine.heap.withScratch([shape.channels * 4], (factor) => {
+    normFactor(machine, shape.channels, backend.address(gamma), variance, epsilon, factor);
+    use({ mean, factor, offset: backend.address(beta) });
+  });
+  return [...statistics];
 }
 
-const batchNormTrain: Implementation = (backend, { x, gamma, beta, residual }, attrs) => {
-  const { machine } = backend;
+const batchNormTrain: Implementation = (backend, inputs, attrs) => {
+  const { x, residual } = inputs;
   const { epsilon, relu, overwrite } = attrs as unknown as NormAttrs;
-  const shape = normShape(x);
-  const { mean, variance } = channelMoments(machine, shape, backend.address(x));
   const y = successor(backend, x, overwrite);
   const at = {
     x: backend.address(x),
     residual: residual ? backend.address(residual) : 0,
     y: backend.address(y),
   };
-  const factor = normFactor(numbers(backend, gamma), variance, epsilon);
-  applyAffine(machine, shape, at, { mean, factor, offset: numbers(backend, beta) }, relu);
-  return [y, channelTensor(backend, mean), channelTensor(backend, variance)];
+  const [mean, variance] = normalised(backend, inputs, epsilon, (affine) =>
+    applyAffine(backend.machine, normShape(x), at, affine, relu),
+  );
+  return [y, mean, variance];
 };
 
 const batchNormTrainGradient: Implementation = (backend, inputs, attrs) => {
   const { machine } = backend;
   const { epsilon, relu, residual, overwrite } = attrs as unknown as NormAttrs;
-  const { dy, x, gamma, beta } = inputs;
+  const { dy, x, beta } = inputs;
   const shape = normShape(x);
-  const mean = numbers(backend, inputs.mean);
-  const factor = normFactor(numbers(backend, gamma), numbers(backend, inputs.variance), epsilon);
   const dresidual = residual ? successor(backend, dy, overwrite) : undefined;
+  const dx = successor(backend, x, overwrite);
   const at = {
     x: backend.address(x),
     dy: backend.address(dy),
     g: dresidual ? backend.address(dresidual) : 0,
   };
-  // Without a residual the result says no more than x does; with one, g is kept anyway.
-  const mask: Mask = {
-    y: relu ? backend.address(inputs.y) : 0,
-    again: relu && beta && !residual ? { factor, shift: numbers(backend, beta) } : undefined,
-  };
-  const sums = gradientSums(machine, shape, at, mean, mask);
-  const { affine, dgamma } = normGradient(backend, inputs, sums, shape.rows, epsilon, factor);
-  const dx = successor(backend, x, overwrite);
-  const masked = dresidual
-    ? { from: { ...at, dy: at.g, dresidual: 0 }, by: { y: 0 } }
-    : { from: { ...at, dresidual: 0 }, by: mask };
-  applyAffineGradient(machine, shape, { ...masked.from, dx: backend.address(dx) }, affine, masked.by);
-  const outputs = [dx, channelTensor(backend, dgamma), channelTensor(backend, sums.first)];
-  return dresidual ? [...outputs, dresidual] : outputs;
+  const gradients = normGradients(backend, inputs, epsilon, (affine, gradientOf) => {
+    // Without a residual the result says no more than x does; with one, g is kept anyway.
+    const mask: Mask = {
+      y: relu ? backend.address(inputs.y) : 0,
+      again: relu && beta && !residual ? { factor: affine.factor, shift: backend.address(beta) } : undefined,
+    };
+    gradientSums(machine, shape, at, affine.mean, mask, gradientOf);
+    const masked = dresidual
+      ? { from: { ...at, dy: at.g, dresidual: 0 }, by: { y: 0 } }
+      : { from: { ...at, dresidual: 0 }, by: mask };
+    applyAffineGradient(machine, shape, { ...masked.from, dx: backend.address(dx) }, affine, masked.by);
+  });
+  return dresidual ? [dx, ...gradients, dresidual] : [dx, ...gradients];
 };
 
-/** dx = gamma / s * (g - mean(g) - (x - mean) / s^2 * mean(g * (x - mean))), s^2 = variance + epsilon. */
-function normGradient(
+/**
+ * Lends the coefficients of the gradient of x, of which `use` has those that come from sums computed before it reads
+ * them. The gradients of gamma and beta are returned.
+ */
+function normGradients(
   backend: WasmBackend,
-  inputs: Inputs,
-  { first, second }: ChannelSums,
-  rows: number,
+  { x, gamma, ...inputs }: Inputs,
   epsilon: number,
-  factor: Float32Array,
-): { affine: AffineGradient; dgamma: Float64Array } {
-  const variance = numbers(backend, inputs.variance);
-  const channels = factor.length;
-  const slope = new Float64Array(channels);
-  const offset = new Float64Array(channels);
-  const dgamma = new Float64Array(channels);
-  for (let c = 0; c < channels; c++) {
-    slope[c] = (factor[c] * second[c]) / (variance[c] + epsilon) / rows;
-    offset[c] = (factor[c] * first[c]) / rows;
-    dgamma[c] = second[c] / Math.sqrt(variance[c] + epsilon);
-  }
-  return { affine: { mean: numbers(backend, inputs.mean), factor, slope, offset }, dgamma };
+  use: (affine: AffineGradient, gradientOf: (sums: BlockSums) => void) => void,
+): [dgamma: tf.TensorInfo, dbeta: tf.TensorInfo] {
+  const { machine } = backend;
+  const shape = normShape(x);
+  const { channels } = shape;
+  const [mean, variance] = [inputs.mean, inputs.variance].map((info) => backend.address(info));
+  const gradients = [perChannel(backend, channels), perChannel(backend, channels)] as const;
+  const [dgamma, dbeta] = gradients.map((info) => backend.address(info));
+  const bytes = channels * 4;
+  machine.heap.withScratch([bytes, bytes, bytes], (factor, slope, offset) => {
+    normFactor(machine, channels, backend.address(gamma), variance, epsilon, factor);
+    const to = { slope, offset, dgamma, dbeta };
+    use({ mean, factor, slope, offset }, (sums) =>
+      normGradient(machine, shape, sums, { factor, variance }, epsilon, to),
+    );
+  });
+  return [...gradients];
 }
 
 const scaleShift: Implementation = (backend, { x, scale, shift, residual }, attrs) => {
@@ -126,31 +149,35 @@ const scaleShift: Implementation = (backend, { x, scale, shift, residual }, attr
     residual: residual ? backend.address(residual) : 0,
     y: backend.address(y),
   };
-  applyAffine(backend.machine, normShape(x), at, runningAffine(backend, scale, shift), relu);
+  const shape = normShape(x);
+  const [factor, offset] = [backend.address(scale), backend.address(shift)];
+  withZeros(backend.machine, shape.channels, (mean) =>
+    applyAffine(backend.machine, shape, at, { mean, factor, offset }, relu),
+  );
   return y;
 };
 
-function runningAffine(backend: WasmBackend, scale: tf.TensorInfo, shift: tf.TensorInfo): Affine {
-  const factor = numbers(backend, scale);
-  return { mean: new Float32Array(factor.length), factor, offset: numbers(backend, shift) };
-}
-
 const scaleShiftGradient: Implementation = (backend, { dy, x, y, scale }, attrs) => {
   const { relu, residual } = attrs as unknown as NormAttrs;
+  const { machine } = backend;
   const shape = normShape(x);
-  const none = new Float32Array(shape.channels);
   const dx = backend.output(x.shape, 'float32');
   const dresidual = residual ? backend.output(x.shape, 'float32') : undefined;
   const at = { x: backend.address(x), dy: backend.address(dy), g: 0 };
   const mask = { y: relu ? backend.address(y) : 0 };
-  const { first, second } = gradientSums(backend.machine, shape, at, none, mask);
-  applyAffineGradient(
-    backend.machine,
-    shape,
-    { ...at, dx: backend.address(dx), dresidual: dresidual ? backend.address(dresidual) : 0 },
-    { mean: none, factor: numbers(backend, scale), slope: none, offset: none },
-    mask,
-  );
+  const { first, second } = withZeros(machine, shape.channels, (none) => {
+    const sums = gradientSums(machine, shape, at, none, mask, (blocks) =>
+      addedUp(machine, shape.channels, blocks),
+    );
+    applyAffineGradient(
+      machine,
+      shape,
+      { ...at, dx: backend.address(dx), dresidual: dresidual ? backend.address(dresidual) : 0 },
+      { mean: none, factor: backend.address(scale), slope: none, offset: none },
+      mask,
+    );
+    return sums;
+  });
   const outputs = [dx, channelTensor(backend, second), channelTensor(backend, first)];
   return dresidual ? [...outputs, dresidual] : outputs;
 };
@@ -183,17 +210,14 @@ const maxPool3dGradient: Implementation = (backend, { dy, indices }, attrs) => {
   return dx;
 };
 
-const normPool: Implementation = (backend, { x, gamma, beta }, attrs) => {
+const normPool: Implementation = (backend, inputs, attrs) => {
+  const { x } = inputs;
   const { epsilon, ...window } = attrs as unknown as PoolWindow & { epsilon: number };
-  const { mean, variance } = channelMoments(backend.machine, normShape(x), backend.address(x));
   const { shape, y, indices, at } = pooled(backend, x, window);
-  const factor = normFactor(numbers(backend, gamma), variance, epsilon);
-  affineMaxPool(backend.machine, shape5(x), shape, window, at, {
-    mean,
-    factor,
-    offset: numbers(backend, beta),
-  });
-  return [y, indices, channelTensor(backend, mean), channelTensor(backend, variance)];
+  const [mean, variance] = normalised(backend, inputs, epsilon, (affine) =>
+    affineMaxPool(backend.machine, shape5(x), shape, window, at, affine),
+  );
+  return [y, indices, mean, variance];
 };
 
 const normPoolGradient: Implementation = (backend, inputs, attrs) => {
@@ -202,32 +226,29 @@ const normPoolGradient: Implementation = (backend, inputs, attrs) => {
     overwrite?: boolean;
   };
   const { machine } = backend;
-  const { dy, x, indices, gamma } = inputs;
-  const { rows } = normShape(x);
+  const { dy, x, indices } = inputs;
+  const dx = successor(backend, x, overwrite);
   const at = {
     x: backend.address(x),
     dy: backend.address(dy),
     indices: backend.address(indices),
   };
-  const sums = pooledGradientSums(machine, shape5(x), shape5(dy), at, numbers(backend, inputs.mean));
-  const factor = normFactor(numbers(backend, gamma), numbers(backend, inputs.variance), epsilon);
-  const { affine, dgamma } = normGradient(backend, inputs, sums, rows, epsilon, factor);
-  const dx = successor(backend, x, overwrite);
-  maxPoolGradient(
-    machine,
-    shape5(x),
-    shape5(dy),
-    window,
-    { ...at, dx: backend.address(dx) },
-    { x: at.x, affine },
-  );
-  return [dx, channelTensor(backend, dgamma), channelTensor(backend, sums.first)];
+  const gradients = normGradients(backend, inputs, epsilon, (affine, gradientOf) => {
+    pooledGradientSums(machine, shape5(x), shape5(dy), at, affine.mean, gradientOf);
+    const to = { ...at, dx: backend.address(dx) };
+    maxPoolGradient(machine, shape5(x), shape5(dy), window, to, { x: at.x, affine });
+  });
+  return [dx, ...gradients];
 };
 
 const scaleShiftPool: Implementation = (backend, { x, scale, shift }, attrs) => {
   const window = attrs as unknown as PoolWindow;
+  const { machine } = backend;
   const { shape, y, indices, at } = pooled(backend, x, window);
-  affineMaxPool(backend.machine, shape5(x), shape, window, at, runningAffine(backend, scale, shift));
+  const [factor, offset] = [backend.address(scale), backend.address(shift)];
+  withZeros(machine, shape[4], (mean) =>
+    affineMaxPool(machine, shape5(x), shape, window, at, { mean, factor, offset }),
+  );
   backend.disposeData(indices.dataId);
   return y;
 };

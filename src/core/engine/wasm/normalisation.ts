@@ -1,4 +1,5 @@
 import type { Machine } from './machine';
+import { doubleField } from './pool';
 
 /** Floats of x that one partial sum covers: fixed, so that sums do not depend on the number of threads. */
 const BLOCK_FLOATS = 65_536;
@@ -17,56 +18,83 @@ export interface ChannelSums {
   readonly second: Float64Array;
 }
 
-/** Mean and biased variance per channel, in the single precision that they are kept in. */
+/** Sums that a kernel left per block of rows, [block][2][channels] in double precision. */
+export interface BlockSums {
+  readonly partial: number;
+  readonly blocks: number;
+}
+
+/** Mean and biased variance per channel, in single precision: from x to where they shall lie. */
 export function channelMoments(
   machine: Machine,
   shape: NormShape,
   x: number,
-): { mean: Float32Array; variance: Float32Array } {
-  const { heap } = machine;
+  to: { readonly mean: number; readonly variance: number },
+): void {
+  const { heap, pool } = machine;
   const { rows, channels } = shape;
-  const guess = meanOfFirstRows(heap.float32(x, Math.min(rows, GUESS_ROWS) * channels), channels);
-  const { first, second } = sumsAround(machine, shape, x, guess);
-  // Loops, not callbacks: a training step comes here for a hundred thousand channels.
-  const mean = new Float32Array(channels);
-  const variance = new Float32Array(channels);
-  for (let c = 0; c < channels; c++) {
-    const offset = first[c] / rows;
-    mean[c] = guess[c] + offset;
-    variance[c] = Math.max(0, second[c] / rows - offset * offset);
-  }
-  return { mean, variance };
+  heap.withScratch([channels * 4], (guess) => {
+    pool.run('meansOfFirstRows', [x, guess, Math.min(rows, GUESS_ROWS), channels], true);
+    sumsAround(machine, shape, x, guess, ({ partial, blocks }) =>
+      pool.run('moments', [partial, blocks, rows, channels, guess, to.mean, to.variance], true),
+    );
+  });
 }
 
 /** Sum per channel. */
 export function channelSums(machine: Machine, shape: NormShape, x: number): Float64Array {
-  return sumsAround(machine, shape, x, new Float32Array(shape.channels)).first;
-}
-
-/** Sums of x - shift and of its square. */
-function sumsAround(machine: Machine, shape: NormShape, x: number, shift: Float32Array): ChannelSums {
-  const { rows, channels } = shape;
-  return withCoefficients(machine, channels, [shift], (shifts) =>
-    blockSums(machine, 'sums', shape, (partial, rowsPerBlock) => [
-      x,
-      shifts,
-      partial,
-      rows,
-      channels,
-      rowsPerBlock,
-    ]),
+  return withZeros(machine, shape.channels, (zeros) =>
+    sumsAround(machine, shape, x, zeros, (sums) => addedUp(machine, shape.channels, sums).first),
   );
 }
 
-function meanOfFirstRows(values: Float32Array<ArrayBufferLike>, channels: number): Float32Array {
-  const sums = new Float64Array(channels);
-  for (let start = 0; start < values.length; start += channels)
-    for (let c = 0; c < channels; c++) sums[c] += values[start + c];
-  const rows = values.length / channels;
-  const means = new Float32Array(channels);
-  // A channel that overflows shall do so in the statistics, not here.
-  for (let c = 0; c < channels; c++) means[c] = Number.isFinite(sums[c]) ? sums[c] / rows : 0;
-  return means;
+/** Sums of x - shift and of its square. */
+function sumsAround<T>(
+  machine: Machine,
+  shape: NormShape,
+  x: number,
+  shift: number,
+  use: (sums: BlockSums) => T,
+): T {
+  const { rows, channels } = shape;
+  const job = (partial: number, rowsPerBlock: number) => [x, shift, partial, rows, channels, rowsPerBlock];
+  return withBlockSums(machine, 'sums', shape, job, use);
+}
+
+/** gamma / sqrt(variance + epsilon) per channel: what training multiplies with. All are addresses. */
+export function normFactor(
+  { pool }: Machine,
+  channels: number,
+  gamma: number,
+  variance: number,
+  epsilon: number,
+  factor: number,
+): void {
+  pool.run('normFactor', [gamma, variance, factor, channels, ...doubleField(epsilon)], true);
+}
+
+/** Where the coefficients of {@link applyAffineGradient} and the gradients of gamma and beta shall lie. */
+export interface NormGradientPlaces {
+  readonly slope: number;
+  readonly offset: number;
+  readonly dgamma: number;
+  readonly dbeta: number;
+}
+
+/**
+ * From the sums of g and of g * (x - mean) over all rows of x:
+ * dx = gamma / s * (g - mean(g) - (x - mean) / s^2 * mean(g * (x - mean))), s^2 = variance + epsilon.
+ */
+export function normGradient(
+  { pool }: Machine,
+  { rows, channels }: NormShape,
+  { partial, blocks }: BlockSums,
+  at: { readonly factor: number; readonly variance: number },
+  epsilon: number,
+  to: NormGradientPlaces,
+): void {
+  const places = [at.factor, at.variance, to.slope, to.offset, to.dgamma, to.dbeta];
+  pool.run('normGradient', [partial, blocks, rows, channels, ...places, ...doubleField(epsilon)], true);
 }
 
 /** How a rectification in the forward pass masks dy: by its result, or by its argument, computed anew. */
@@ -74,11 +102,11 @@ export interface Mask {
   /** Address of the forward result; 0 where it was not rectified. */
   readonly y: number;
   /** g is dy where (x - mean) * factor + shift > 0. */
-  readonly again?: { readonly factor: ArrayLike<number>; readonly shift: ArrayLike<number> };
+  readonly again?: { readonly factor: number; readonly shift: number };
 }
 
 /** Sums of g and of g * (x - mean) per channel, where g is dy where the mask lets it pass. */
-export function gradientSums(
+export function gradientSums<T>(
   machine: Machine,
   shape: NormShape,
   at: {
@@ -87,82 +115,87 @@ export function gradientSums(
     /** Where g is written, or 0. */
     readonly g: number;
   },
-  mean: ArrayLike<number>,
+  mean: number,
   { y, again }: Mask,
-): ChannelSums {
+  use: (sums: BlockSums) => T,
+): T {
   const { rows, channels } = shape;
-  return withCoefficients(machine, channels, [mean, again?.factor, again?.shift], (means, factor, shift) =>
-    blockSums(machine, 'gradientSums', shape, (partial, rowsPerBlock) => [
-      at.x,
-      at.dy,
-      again ? 0 : y,
-      at.g,
-      means,
-      factor,
-      shift,
-      partial,
-      rows,
-      channels,
-      rowsPerBlock,
-    ]),
-  );
+  const job = (partial: number, rowsPerBlock: number) => [
+    at.x,
+    at.dy,
+    again ? 0 : y,
+    at.g,
+    mean,
+    again?.factor ?? 0,
+    again?.shift ?? 0,
+    partial,
+    rows,
+    channels,
+    rowsPerBlock,
+  ];
+  return withBlockSums(machine, 'gradientSums', shape, job, use);
 }
 
-/** Runs a kernel that leaves sums per block of rows, and adds the blocks up in order. */
-export function blockSums(
+/** Runs a kernel that leaves sums per block of rows, for as long as they are used. */
+export function withBlockSums<T>(
   { heap, pool }: Machine,
   kernel: string,
   { rows, channels }: NormShape,
   job: (partial: number, rowsPerBlock: number) => number[],
-): ChannelSums {
+  use: (sums: BlockSums) => T,
+): T {
   const rowsPerBlock = Math.max(8, Math.floor(BLOCK_FLOATS / channels));
   const blocks = Math.ceil(rows / rowsPerBlock);
   return heap.withScratch([blocks * 2 * channels * 8], (partial) => {
     pool.run(kernel, job(partial, rowsPerBlock), blocks === 1);
-    const parts = heap.float64(partial, blocks * 2 * channels);
-    const first = new Float64Array(channels);
-    const second = new Float64Array(channels);
-    for (let block = 0; block < blocks; block++) {
-      const base = block * 2 * channels;
-      for (let c = 0; c < channels; c++) {
-        first[c] += parts[base + c];
-        second[c] += parts[base + channels + c];
-      }
-    }
-    return { first, second };
+    return use({ partial, blocks });
   });
 }
 
-/** Per-channel coefficients of {@link applyAffine}. */
+/** The sums of all blocks, added up in their order. */
+export function addedUp({ heap }: Machine, channels: number, { partial, blocks }: BlockSums): ChannelSums {
+  const parts = heap.float64(partial, blocks * 2 * channels);
+  const first = new Float64Array(channels);
+  const second = new Float64Array(channels);
+  for (let block = 0; block < blocks; block++) {
+    const base = block * 2 * channels;
+    for (let c = 0; c < channels; c++) {
+      first[c] += parts[base + c];
+      second[c] += parts[base + channels + c];
+    }
+  }
+  return { first, second };
+}
+
+/** Per-channel coefficients of {@link applyAffine}: addresses. */
 export interface Affine {
-  readonly mean: ArrayLike<number>;
-  readonly factor: ArrayLike<number>;
-  readonly offset: ArrayLike<number>;
+  readonly mean: number;
+  readonly factor: number;
+  readonly offset: number;
 }
 
 /** y = act((x - mean) * factor + offset + residual); y may lie where x does. */
 export function applyAffine(
-  machine: Machine,
+  { pool }: Machine,
   { rows, channels }: NormShape,
   at: { readonly x: number; readonly residual: number; readonly y: number },
-  affine: Affine,
+  { mean, factor, offset }: Affine,
   relu: boolean,
 ): void {
-  withCoefficients(machine, channels, [affine.mean, affine.factor, affine.offset], (...coefficients) => {
-    const rowsPerClaim = Math.max(1, Math.floor(CLAIM_FLOATS / channels));
-    machine.pool.run(
-      'affine',
-      [at.x, at.residual, at.y, ...coefficients, rows, channels, rowsPerClaim, relu ? 1 : 0],
-      rows <= rowsPerClaim,
-    );
-  });
+  const rowsPerClaim = Math.max(1, Math.floor(CLAIM_FLOATS / channels));
+  pool.run(
+    'affine',
+    [at.x, at.residual, at.y, mean, factor, offset, rows, channels, rowsPerClaim, relu ? 1 : 0],
+    rows <= rowsPerClaim,
+  );
 }
 
+/** Per-channel coefficients of {@link applyAffineGradient}: addresses. */
 export interface AffineGradient {
-  readonly mean: ArrayLike<number>;
-  readonly factor: ArrayLike<number>;
-  readonly slope: ArrayLike<number>;
-  readonly offset: ArrayLike<number>;
+  readonly mean: number;
+  readonly factor: number;
+  readonly slope: number;
+  readonly offset: number;
 }
 
 /**
@@ -170,7 +203,7 @@ export interface AffineGradient {
  * where x does, dresidual where dy does.
  */
 export function applyAffineGradient(
-  machine: Machine,
+  { pool }: Machine,
   { rows, channels }: NormShape,
   at: {
     readonly x: number;
@@ -178,35 +211,23 @@ export function applyAffineGradient(
     readonly dx: number;
     readonly dresidual: number;
   },
-  affine: AffineGradient,
+  { mean, factor, slope, offset }: AffineGradient,
   { y, again }: Mask,
 ): void {
-  const arrays = [affine.mean, affine.factor, affine.slope, affine.offset, again?.shift];
-  withCoefficients(machine, channels, arrays, (...coefficients) => {
-    const rowsPerClaim = Math.max(1, Math.floor(CLAIM_FLOATS / channels));
-    machine.pool.run(
-      'affineGradient',
-      [at.x, at.dy, again ? 0 : y, at.dx, at.dresidual, ...coefficients, rows, channels, rowsPerClaim],
-      rows <= rowsPerClaim,
-    );
-  });
+  const rowsPerClaim = Math.max(1, Math.floor(CLAIM_FLOATS / channels));
+  const masked = again ? 0 : y;
+  const coefficients = [mean, factor, slope, offset, again?.shift ?? 0];
+  pool.run(
+    'affineGradient',
+    [at.x, at.dy, masked, at.dx, at.dresidual, ...coefficients, rows, channels, rowsPerClaim],
+    rows <= rowsPerClaim,
+  );
 }
 
-/** Puts per-channel arrays into scratch memory; what is absent has the address 0. */
-export function withCoefficients<T>(
-  { heap }: Machine,
-  channels: number,
-  arrays: readonly (ArrayLike<number> | undefined)[],
-  use: (...addresses: number[]) => T,
-): T {
-  return heap.withScratch([arrays.length * channels * 4], (address) => {
-    const view = heap.float32(address, arrays.length * channels);
-    return use(
-      ...arrays.map((array, i) => {
-        if (!array) return 0;
-        view.set(array, i * channels);
-        return address + i * channels * 4;
-      }),
-    );
+/** Lends a zero per channel. */
+export function withZeros<T>({ heap }: Machine, channels: number, use: (zeros: number) => T): T {
+  return heap.withScratch([channels * 4], (zeros) => {
+    heap.float32(zeros, channels).fill(0);
+    return use(zeros);
   });
 }

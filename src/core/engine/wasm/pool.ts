@@ -170,3 +170,12 @@ export function floatField(value: number): number {
   float[0] = value;
   return bits[0];
 }
+
+const double = new Float64Array(1);
+const halves = new Int32Array(double.buffer);
+
+/** A float64 as two words of a job, the low one first. */
+export function doubleField(value: number): [low: number, high: number] {
+  double[0] = value;
+  return [halves[0], halves[1]];
+}

@@ -1,15 +1,14 @@
 import type { Shape5, Triple } from '../ops/kernels';
 import type { Machine } from './machine';
-import {
-  blockSums,
-  withCoefficients,
-  type Affine,
-  type AffineGradient,
-  type ChannelSums,
-} from './normalisation';
+import { withBlockSums, type Affine, type AffineGradient, type BlockSums } from './normalisation';
 
 /** Work on so few floats is done before the other threads wake. */
 const ALONE_FLOATS = 16_384;
+
+/** Runs of rows per thread, so that a thread that was held up does not hold up the others. */
+const CLAIMS = 12;
+/** Of x in the gradient: they are read ahead, and stay in a second-level cache. */
+const CLAIM_BYTES = 1 << 16;
 
 const product = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 
@@ -48,40 +47,39 @@ export function affineMaxPool(
   at: PoolAddresses,
   { mean, factor, offset }: Affine,
 ): void {
-  withCoefficients(machine, x[4], [mean, factor, offset], (...coefficients) =>
-    machine.pool.run(
-      'affineMaxPool',
-      [at.x, at.y, at.indices, ...windowFields(x, y, window), ...coefficients],
-      product(x) < ALONE_FLOATS,
-    ),
+  const rowsPerClaim = Math.ceil((y[0] * y[1] * y[2]) / (machine.threads * CLAIMS));
+  machine.pool.run(
+    'affineMaxPool',
+    [at.x, at.y, at.indices, ...windowFields(x, y, window), mean, factor, offset, rowsPerClaim],
+    product(x) < ALONE_FLOATS,
   );
 }
 
 /** Sums over x of g and of g * (x - mean) per channel, where g is the gradient of {@link affineMaxPool}'s pooling. */
-export function pooledGradientSums(
+export function pooledGradientSums<T>(
   machine: Machine,
   x: Shape5,
   out: Shape5,
   at: { readonly x: number; readonly dy: number; readonly indices: number },
-  mean: ArrayLike<number>,
-): ChannelSums {
+  mean: number,
+  use: (sums: BlockSums) => T,
+): T {
   const [n, d, h, w, channels] = x;
   const outPositions = out[1] * out[2] * out[3];
   const rows = n * outPositions;
-  return withCoefficients(machine, channels, [mean], (means) =>
-    blockSums(machine, 'pooledGradientSums', { rows, channels }, (partial, rowsPerBlock) => [
-      at.x,
-      at.dy,
-      at.indices,
-      means,
-      partial,
-      outPositions,
-      d * h * w,
-      rows,
-      channels,
-      rowsPerBlock,
-    ]),
-  );
+  const job = (partial: number, rowsPerBlock: number) => [
+    at.x,
+    at.dy,
+    at.indices,
+    mean,
+    partial,
+    outPositions,
+    d * h * w,
+    rows,
+    channels,
+    rowsPerBlock,
+  ];
+  return withBlockSums(machine, 'pooledGradientSums', { rows, channels }, job, use);
 }
 
 /**
@@ -96,13 +94,23 @@ export function maxPoolGradient(
   at: { readonly dy: number; readonly indices: number; readonly dx: number },
   normal?: { readonly x: number; readonly affine: AffineGradient },
 ): void {
-  const { mean, factor, slope, offset } = normal?.affine ?? {};
-  withCoefficients(machine, dx[4], [mean, factor, slope, offset], (...coefficients) =>
-    machine.pool.run(
-      'maxPoolGradient',
-      [at.dy, at.indices, at.dx, ...windowFields(dx, out, window), normal?.x ?? 0, ...coefficients],
-      product(dx) < ALONE_FLOATS,
-    ),
+  const { mean = 0, factor = 0, slope = 0, offset = 0 } = normal?.affine ?? {};
+  const rowsPerClaim = Math.max(1, Math.floor(CLAIM_BYTES / (dx[3] * dx[4] * 4)));
+  machine.pool.run(
+    'maxPoolGradient',
+    [
+      at.dy,
+      at.indices,
+      at.dx,
+      ...windowFields(dx, out, window),
+      normal?.x ?? 0,
+      mean,
+      factor,
+      slope,
+      offset,
+      rowsPerClaim,
+    ],
+    product(dx) < ALONE_FLOATS,
   );
 }
 

@@ -4,7 +4,7 @@ import type { ConvGeometry, ConvPass } from './conv-geometry';
 import { algorithmsFor, type Algorithm } from './conv-plan';
 import { convolve, convolveFilterGradient, convolveInputGradient } from './convolution';
 import type { Machine } from './machine';
-import { applyAffine, channelMoments } from './normalisation';
+import { applyAffine, channelMoments, normFactor } from './normalisation';
 import { convReference, convSizes, relativeError } from './reference';
 
 /** Single precision, sums of a few hundred terms: anything beyond is a wrong kernel, not rounding. */
@@ -120,12 +120,15 @@ function normError(machine: Machine): number {
   const count = shape.rows * shape.channels;
   const random = Random.seeded(2);
   const x = Float32Array.from({ length: count }, () => random.uniform() + 3);
-  return heap.withScratch([count * 4, count * 4], (xAt, yAt) => {
+  const bytes = [count * 4, count * 4, ...new Array<number>(4).fill(shape.channels * 4)];
+  return heap.withScratch(bytes, (xAt, yAt, mean, variance, factor, offset) => {
     heap.float32(xAt, count).set(x);
-    const { mean, variance } = channelMoments(machine, shape, xAt);
-    const factor = variance.map((v) => 1 / Math.sqrt(v));
-    const at = { x: xAt, residual: 0, y: yAt };
-    applyAffine(machine, shape, at, { mean, factor, offset: new Float64Array(shape.channels) }, false);
+    channelMoments(machine, shape, xAt, { mean, variance });
+    // Before its own turn, gamma lies where the factor will.
+    heap.float32(factor, shape.channels).fill(1);
+    heap.float32(offset, shape.channels).fill(0);
+    normFactor(machine, shape.channels, factor, variance, 0, factor);
+    applyAffine(machine, shape, { x: xAt, residual: 0, y: yAt }, { mean, factor, offset }, false);
     const y = heap.float32(yAt, count);
     const reference = Float64Array.from(x, (_, i) => {
       const column = x.filter((__, j) => j % shape.channels === i % shape.channels);

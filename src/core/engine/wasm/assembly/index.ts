@@ -3,6 +3,7 @@ export { convolution, packFilter, packFilterTransposed, padRows } from './convol
 export { filterGradient } from './filter-gradient';
 export { transformFilter, multiplyTiles, gatherTiles, multiplySharedTiles, multiplyTilePanels, scatterTiles, multiplyGradientTiles, collectFilterGradient } from './tiled-convolution';
 export { sums, gradientSums, affine, affineGradient } from './normalisation';
+export { meansOfFirstRows, moments, normFactor, normGradient } from './norm-coefficients';
 export { maxPool, affineMaxPool, pooledGradientSums, maxPoolGradient, globalAverage, globalAverageGradient, subsample, subsampleGradient } from './pooling';
 export { fillZero, add, multiply, relu, sgd, adam } from './elementwise';
 export { transformDepthFilter, depthTiles, depthGradientTiles, collectDepthFilter } from './depth-tiles';

@@ -1,5 +1,6 @@
 // Max pooling (padding counts as -infinity, the first maximum in d, h, w order wins), global average pooling, and
 // shortcut A's subsampling.
+import { warm } from './warm';
 import { claim, smaller } from './work';
 
 @unmanaged class MaxPoolJob {
@@ -156,6 +157,8 @@ export function maxPool(thread: i32, threads: i32, at: usize): void {
   mean: usize;
   factor: usize;
   offset: usize;
+  /** Rows of y that a thread takes at a time: neighbours share what their windows read. */
+  rowsPerClaim: i32;
 }
 
 /** 1, 0 or -1. */
@@ -165,61 +168,115 @@ export function maxPool(thread: i32, threads: i32, at: usize): void {
   return v128.or(v128.and(f32x4.gt(v, zero), f32x4.splat(1)), v128.and(f32x4.lt(v, zero), f32x4.splat(-1)));
 }
 
+/** The normalised and rectified value of a maximum that was found with its sign; NaN where one was met. */
+// @ts-ignore: decorator
+@inline function rectified(best: v128, undefined: v128, sign: v128, mean: v128, factor: v128, offset: v128): v128 {
+  const x = v128.or(f32x4.mul(best, sign), undefined);
+  return f32x4.max(f32x4.add(f32x4.mul(f32x4.sub(x, mean), factor), offset), f32x4.splat(0));
+}
+
 /**
  * {@link maxPool} of a normalised and rectified x that is never written down: the same bits as one after the other.
  * Where the maximum is 0, its index is -1.
  */
 export function affineMaxPool(thread: i32, threads: i32, at: usize): void {
   const job = changetype<AffineMaxPoolJob>(at);
-  const channels = job.channels, width = job.width, height = job.height, outWidth = job.outWidth;
-  const strideW = job.strideW, padW = job.padW, sizeW = job.sizeW;
+  const width = job.width, height = job.height, outWidth = job.outWidth, outHeight = job.outHeight;
+  const strideW = job.strideW, padW = job.padW, sizeW = job.sizeW, rowsPerClaim = job.rowsPerClaim;
   const means = job.mean, factors = job.factor, offsets = job.offset;
-  const voxel = <usize>(channels << 2);
-  const zero = f32x4.splat(0), none = i32x4.splat(-1);
+  const voxel = <usize>(job.channels << 2);
+  const one = i32x4.splat(1), none = i32x4.splat(-1), zero = f32x4.splat(0);
+  const rows = job.batch * job.outDepth * outHeight;
   for (;;) {
-    const row = claim(job.counter);
-    if (row >= job.batch * job.outDepth * job.outHeight) return;
-    const oh = row % job.outHeight;
-    const od = (row / job.outHeight) % job.outDepth;
-    const n = row / (job.outHeight * job.outDepth);
-    const sample = job.x + <usize>(n * job.depth * height * width) * voxel;
-    const d0 = larger(od * job.strideD - job.padD, 0), d1 = smaller(od * job.strideD - job.padD + job.sizeD, job.depth);
-    const h0 = larger(oh * job.strideH - job.padH, 0), h1 = smaller(oh * job.strideH - job.padH + job.sizeH, height);
-    for (let ow = 0; ow < outWidth; ow++) {
-      const w0 = larger(ow * strideW - padW, 0), w1 = smaller(ow * strideW - padW + sizeW, width);
-      const out = <usize>(row * outWidth + ow) * voxel;
-      const firstPosition = (d0 * height + h0) * width + w0;
-      for (let c: usize = 0; c < voxel; c += 32) {
-        // What is pooled grows with x or falls with it: the largest is that of the largest or of the smallest x.
-        const f0 = v128.load(factors + c), f1 = v128.load(factors + c, 16);
-        const sign0 = signs(f0), sign1 = signs(f1);
-        let best0 = f32x4.splat(-Infinity), best1 = best0;
-        let index0 = i32x4.splat(firstPosition), index1 = index0;
-        for (let d = d0; d < d1; d++)
-          for (let h = h0; h < h1; h++) {
-            let position = (d * height + h) * width + w0;
-            let p = sample + <usize>position * voxel + c;
-            for (let w = w0; w < w1; w++) {
-              const at = i32x4.splat(position);
-              const v0 = f32x4.mul(v128.load(p), sign0), v1 = f32x4.mul(v128.load(p, 16), sign1);
-              index0 = v128.bitselect(at, index0, f32x4.gt(v0, best0));
-              index1 = v128.bitselect(at, index1, f32x4.gt(v1, best1));
-              // NaN stays, as in maxPool.
-              best0 = f32x4.max(v0, best0);
-              best1 = f32x4.max(v1, best1);
-              p += voxel;
-              position++;
+    const firstRow = claim(job.counter) * rowsPerClaim;
+    if (firstRow >= rows) return;
+    const endRow = smaller(firstRow + rowsPerClaim, rows);
+    for (let row = firstRow; row < endRow; row++) {
+      const oh = row % outHeight;
+      const od = (row / outHeight) % job.outDepth;
+      const n = row / (outHeight * job.outDepth);
+      const sample = job.x + <usize>(n * job.depth * height * width) * voxel;
+      const d0 = larger(od * job.strideD - job.padD, 0), d1 = smaller(od * job.strideD - job.padD + job.sizeD, job.depth);
+      const h0 = larger(oh * job.strideH - job.padH, 0), h1 = smaller(oh * job.strideH - job.padH + job.sizeH, height);
+      for (let ow = 0; ow < outWidth; ow++) {
+        const w0 = larger(ow * strideW - padW, 0), w1 = smaller(ow * strideW - padW + sizeW, width);
+        const y = job.y + <usize>(row * outWidth + ow) * voxel, indices = y - job.y + job.indices;
+        const firstPosition = (d0 * height + h0) * width + w0;
+        // What is pooled grows with x or falls with it: the largest is that of the largest or of the smallest x. NaN,
+        // which no comparison finds, is noted beside the maxima: a maximum that keeps it takes four times as long.
+        let c: usize = 0;
+        for (; c + 64 <= voxel; c += 64) {
+          const factor0 = v128.load(factors + c), factor1 = v128.load(factors + c, 16);
+          const factor2 = v128.load(factors + c, 32), factor3 = v128.load(factors + c, 48);
+          const sign0 = signs(factor0), sign1 = signs(factor1), sign2 = signs(factor2), sign3 = signs(factor3);
+          let best0 = f32x4.splat(-Infinity), best1 = best0, best2 = best0, best3 = best0;
+          let index0 = i32x4.splat(firstPosition), index1 = index0, index2 = index0, index3 = index0;
+          let nan0 = zero, nan1 = zero, nan2 = zero, nan3 = zero;
+          for (let d = d0; d < d1; d++)
+            for (let h = h0; h < h1; h++) {
+              const position = (d * height + h) * width + w0;
+              let at = i32x4.splat(position);
+              let p = sample + <usize>position * voxel + c;
+              for (let w = w0; w < w1; w++) {
+                const v0 = f32x4.mul(v128.load(p), sign0), v1 = f32x4.mul(v128.load(p, 16), sign1);
+                const v2 = f32x4.mul(v128.load(p, 32), sign2), v3 = f32x4.mul(v128.load(p, 48), sign3);
+                index0 = v128.bitselect(at, index0, f32x4.gt(v0, best0));
+                index1 = v128.bitselect(at, index1, f32x4.gt(v1, best1));
+                index2 = v128.bitselect(at, index2, f32x4.gt(v2, best2));
+                index3 = v128.bitselect(at, index3, f32x4.gt(v3, best3));
+                best0 = f32x4.pmax(best0, v0);
+                best1 = f32x4.pmax(best1, v1);
+                best2 = f32x4.pmax(best2, v2);
+                best3 = f32x4.pmax(best3, v3);
+                nan0 = v128.or(nan0, f32x4.ne(v0, v0));
+                nan1 = v128.or(nan1, f32x4.ne(v1, v1));
+                nan2 = v128.or(nan2, f32x4.ne(v2, v2));
+                nan3 = v128.or(nan3, f32x4.ne(v3, v3));
+                at = i32x4.add(at, one);
+                p += voxel;
+              }
             }
-          }
-        best0 = f32x4.mul(f32x4.sub(f32x4.mul(best0, sign0), v128.load(means + c)), f0);
-        best1 = f32x4.mul(f32x4.sub(f32x4.mul(best1, sign1), v128.load(means + c, 16)), f1);
-        best0 = f32x4.max(f32x4.add(best0, v128.load(offsets + c)), zero);
-        best1 = f32x4.max(f32x4.add(best1, v128.load(offsets + c, 16)), zero);
-        v128.store(job.y + out + c, best0);
-        v128.store(job.y + out + c, best1, 16);
-        // Where the rectification lets nothing pass, the gradient goes nowhere.
-        v128.store(job.indices + out + c, v128.bitselect(index0, none, f32x4.gt(best0, zero)));
-        v128.store(job.indices + out + c, v128.bitselect(index1, none, f32x4.gt(best1, zero)), 16);
+          best0 = rectified(best0, nan0, sign0, v128.load(means + c), factor0, v128.load(offsets + c));
+          best1 = rectified(best1, nan1, sign1, v128.load(means + c, 16), factor1, v128.load(offsets + c, 16));
+          best2 = rectified(best2, nan2, sign2, v128.load(means + c, 32), factor2, v128.load(offsets + c, 32));
+          best3 = rectified(best3, nan3, sign3, v128.load(means + c, 48), factor3, v128.load(offsets + c, 48));
+          // Where the rectification lets nothing pass, the gradient goes nowhere.
+          index0 = v128.bitselect(index0, none, f32x4.gt(best0, zero));
+          index1 = v128.bitselect(index1, none, f32x4.gt(best1, zero));
+          index2 = v128.bitselect(index2, none, f32x4.gt(best2, zero));
+          index3 = v128.bitselect(index3, none, f32x4.gt(best3, zero));
+          v128.store(y + c, best0);
+          v128.store(y + c, best1, 16);
+          v128.store(y + c, best2, 32);
+          v128.store(y + c, best3, 48);
+          v128.store(indices + c, index0);
+          v128.store(indices + c, index1, 16);
+          v128.store(indices + c, index2, 32);
+          v128.store(indices + c, index3, 48);
+        }
+        for (; c < voxel; c += 16) {
+          const factor = v128.load(factors + c);
+          const sign = signs(factor);
+          let best = f32x4.splat(-Infinity), nan = zero;
+          let index = i32x4.splat(firstPosition);
+          for (let d = d0; d < d1; d++)
+            for (let h = h0; h < h1; h++) {
+              const position = (d * height + h) * width + w0;
+              let at = i32x4.splat(position);
+              let p = sample + <usize>position * voxel + c;
+              for (let w = w0; w < w1; w++) {
+                const v = f32x4.mul(v128.load(p), sign);
+                index = v128.bitselect(at, index, f32x4.gt(v, best));
+                best = f32x4.pmax(best, v);
+                nan = v128.or(nan, f32x4.ne(v, v));
+                at = i32x4.add(at, one);
+                p += voxel;
+              }
+            }
+          best = rectified(best, nan, sign, v128.load(means + c), factor, v128.load(offsets + c));
+          v128.store(y + c, best);
+          v128.store(indices + c, v128.bitselect(index, none, f32x4.gt(best, zero)));
+        }
       }
     }
   }
@@ -324,6 +381,8 @@ export function pooledGradientSums(thread: i32, threads: i32, at: usize): void {
   factor: usize;
   slope: usize;
   offset: usize;
+  /** Rows of x that a thread takes at a time. */
+  rowsPerClaim: i32;
 }
 
 // @ts-ignore: decorator
@@ -336,6 +395,12 @@ export function pooledGradientSums(thread: i32, threads: i32, at: usize): void {
 // @ts-ignore: decorator
 @inline function won(dy: usize, indices: usize, position: v128): v128 {
   return v128.and(v128.load(dy), i32x4.eq(v128.load(indices), position));
+}
+
+/** (x - mean) * slope + offset. */
+// @ts-ignore: decorator
+@inline function away(x: usize, mean: usize, slope: usize, offset: usize): v128 {
+  return f32x4.add(f32x4.mul(f32x4.sub(v128.load(x), v128.load(mean)), v128.load(slope)), v128.load(offset));
 }
 
 /**
@@ -351,65 +416,85 @@ export function maxPoolGradient(thread: i32, threads: i32, at: usize): void {
   const means = job.mean, factors = job.factor, slopes = job.slope, offsets = job.offset;
   const pitch = <usize>(job.channels << 2);
   const vectorEnd = pitch & ~15;
+  const lineBytes = <usize>outWidth * pitch, planeBytes = <usize>outHeight * lineBytes;
   const normal = x != 0;
+  const rows = job.batch * depth * height, rowsPerClaim = job.rowsPerClaim;
+  const rowBytes = <usize>width * pitch;
   for (;;) {
-    const row = claim(job.counter);
-    if (row >= job.batch * depth * height) return;
-    const h = row % height;
-    const d = (row / height) % depth;
-    const n = row / (height * depth);
-    const d0 = firstWindow(d, job.sizeD, job.strideD, job.padD), d1 = smaller((d + job.padD) / job.strideD + 1, outDepth);
-    const h0 = firstWindow(h, job.sizeH, job.strideH, job.padH), h1 = smaller((h + job.padH) / job.strideH + 1, outHeight);
-    for (let w = 0; w < width; w++) {
-      const w0 = firstWindow(w, sizeW, strideW, padW), w1 = smaller((w + padW) / strideW + 1, outWidth);
-      const position = (d * height + h) * width + w;
-      const here = i32x4.splat(position);
-      const to = <usize>(row * width + w) * pitch;
-      let c: usize = 0;
-      for (; c + 32 <= pitch; c += 32) {
-        let g0 = f32x4.splat(0), g1 = g0;
-        for (let od = d0; od < d1; od++)
-          for (let oh = h0; oh < h1; oh++) {
-            let p = dy + <usize>(((n * outDepth + od) * outHeight + oh) * outWidth + w0) * pitch + c;
-            for (let ow = w0; ow < w1; ow++) {
-              g0 = f32x4.add(g0, won(p, p + indices, here));
-              g1 = f32x4.add(g1, won(p + 16, p + indices + 16, here));
-              p += pitch;
+    const firstRow = claim(job.counter) * rowsPerClaim;
+    if (firstRow >= rows) return;
+    const endRow = smaller(firstRow + rowsPerClaim, rows);
+    if (normal) warm(x + <usize>firstRow * rowBytes, <usize>(endRow - firstRow) * rowBytes);
+    for (let row = firstRow; row < endRow; row++) {
+      const h = row % height;
+      const d = (row / height) % depth;
+      const n = row / (height * depth);
+      const d0 = firstWindow(d, job.sizeD, job.strideD, job.padD), d1 = smaller((d + job.padD) / job.strideD + 1, outDepth);
+      const h0 = firstWindow(h, job.sizeH, job.strideH, job.padH), h1 = smaller((h + job.padH) / job.strideH + 1, outHeight);
+      for (let w = 0; w < width; w++) {
+        const w0 = firstWindow(w, sizeW, strideW, padW), w1 = smaller((w + padW) / strideW + 1, outWidth);
+        const position = (d * height + h) * width + w;
+        const here = i32x4.splat(position);
+        const to = <usize>(row * width + w) * pitch;
+        const firstWon = dy + <usize>(((n * outDepth + d0) * outHeight + h0) * outWidth + w0) * pitch;
+        let c: usize = 0;
+        for (; c + 64 <= pitch; c += 64) {
+          let g0 = f32x4.splat(0), g1 = g0, g2 = g0, g3 = g0;
+          let plane = firstWon + c;
+          for (let od = d0; od < d1; od++) {
+            let line = plane;
+            for (let oh = h0; oh < h1; oh++) {
+              let p = line;
+              for (let ow = w0; ow < w1; ow++) {
+                const q = p + indices;
+                g0 = f32x4.add(g0, won(p, q, here));
+                g1 = f32x4.add(g1, won(p + 16, q + 16, here));
+                g2 = f32x4.add(g2, won(p + 32, q + 32, here));
+                g3 = f32x4.add(g3, won(p + 48, q + 48, here));
+                p += pitch;
+              }
+              line += lineBytes;
             }
+            plane += planeBytes;
           }
-        const at = to + c;
-        if (normal) {
-          const s0 = f32x4.add(f32x4.mul(f32x4.sub(v128.load(x + at), v128.load(means + c)), v128.load(slopes + c)), v128.load(offsets + c));
-          const s1 = f32x4.add(f32x4.mul(f32x4.sub(v128.load(x + at, 16), v128.load(means + c, 16)), v128.load(slopes + c, 16)), v128.load(offsets + c, 16));
-          g0 = f32x4.sub(f32x4.mul(g0, v128.load(factors + c)), s0);
-          g1 = f32x4.sub(f32x4.mul(g1, v128.load(factors + c, 16)), s1);
+          const at = to + c;
+          if (normal) {
+            g0 = f32x4.sub(f32x4.mul(g0, v128.load(factors + c)), away(x + at, means + c, slopes + c, offsets + c));
+            g1 = f32x4.sub(f32x4.mul(g1, v128.load(factors + c, 16)), away(x + at + 16, means + c + 16, slopes + c + 16, offsets + c + 16));
+            g2 = f32x4.sub(f32x4.mul(g2, v128.load(factors + c, 32)), away(x + at + 32, means + c + 32, slopes + c + 32, offsets + c + 32));
+            g3 = f32x4.sub(f32x4.mul(g3, v128.load(factors + c, 48)), away(x + at + 48, means + c + 48, slopes + c + 48, offsets + c + 48));
+          }
+          v128.store(dx + at, g0);
+          v128.store(dx + at, g1, 16);
+          v128.store(dx + at, g2, 32);
+          v128.store(dx + at, g3, 48);
         }
-        v128.store(dx + at, g0);
-        v128.store(dx + at, g1, 16);
-      }
-      for (; c < vectorEnd; c += 16) {
-        let g = f32x4.splat(0);
-        for (let od = d0; od < d1; od++)
-          for (let oh = h0; oh < h1; oh++) {
-            let p = dy + <usize>(((n * outDepth + od) * outHeight + oh) * outWidth + w0) * pitch + c;
-            for (let ow = w0; ow < w1; ow++) {
-              g = f32x4.add(g, won(p, p + indices, here));
-              p += pitch;
+        for (; c < vectorEnd; c += 16) {
+          let g = f32x4.splat(0);
+          for (let od = d0; od < d1; od++)
+            for (let oh = h0; oh < h1; oh++) {
+              let p = dy + <usize>(((n * outDepth + od) * outHeight + oh) * outWidth + w0) * pitch + c;
+              for (let ow = w0; ow < w1; ow++) {
+                g = f32x4.add(g, won(p, p + indices, here));
+                p += pitch;
+              }
             }
-          }
-        v128.store(dx + to + c, g);
-      }
-      for (; c < pitch; c += 4) {
-        let g: f32 = 0;
-        for (let od = d0; od < d1; od++)
-          for (let oh = h0; oh < h1; oh++) {
-            let p = dy + <usize>(((n * outDepth + od) * outHeight + oh) * outWidth + w0) * pitch + c;
-            for (let ow = w0; ow < w1; ow++) {
-              if (load<i32>(p + indices) == position) g += load<f32>(p);
-              p += pitch;
+          if (normal)
+            g = f32x4.sub(f32x4.mul(g, v128.load(factors + c)), away(x + to + c, means + c, slopes + c, offsets + c));
+          v128.store(dx + to + c, g);
+        }
+        for (; c < pitch; c += 4) {
+          let g: f32 = 0;
+          for (let od = d0; od < d1; od++)
+            for (let oh = h0; oh < h1; oh++) {
+              let p = dy + <usize>(((n * outDepth + od) * outHeight + oh) * outWidth + w0) * pitch + c;
+              for (let ow = w0; ow < w1; ow++) {
+                if (load<i32>(p + indices) == position) g += load<f32>(p);
+                p += pitch;
+              }
             }
-          }
-        store<f32>(dx + to + c, g);
+          store<f32>(dx + to + c, g);
+        }
       }
     }
   }

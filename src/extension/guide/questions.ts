@@ -26,6 +26,33 @@ export function wentBack<T>(answer: T | Back): answer is Back {
   return answer === BACK;
 }
 
+/** Asks for a part of what is to be known, which so far is `draft`; steps are counted from 1. */
+export type Step<D> = (draft: D, step: number) => Promise<Partial<D> | Back | undefined>;
+
+/** All that the steps ask for, one after the other with the way back; undefined where the person left. */
+export async function askInTurn<D>(steps: readonly Step<D>[], first: D): Promise<D | undefined> {
+  let draft = first;
+  for (let at = 0; at < steps.length;) {
+    const answer = await steps[at](draft, at + 1);
+    if (answer === undefined) return undefined;
+    if (wentBack(answer)) {
+      at = Math.max(0, at - 1);
+      continue;
+    }
+    draft = { ...draft, ...answer };
+    at++;
+  }
+  return draft;
+}
+
+/** An answer under its name, where there is one. */
+export function named<K extends string, T extends string>(
+  key: K,
+  answer: T | Back | undefined,
+): Record<K, T> | Back | undefined {
+  return answer === undefined || answer === BACK ? answer : ({ [key]: answer } as Record<K, T>);
+}
+
 /**
  * Questions one after the other, with their number and a way back, as in the editor's own guides.
  * An answer of undefined means that the person left.

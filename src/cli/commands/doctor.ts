@@ -81,6 +81,7 @@ function gpuLines({ right, detail, gflops, adapter }: GpuVerdict): string[] {
   const { maxBufferSize, maxStorageBufferBindingSize } = limits;
   return [
     `GPU      ${description}${software ? ' (software)' : ''}, Dawn ${dawn}: ${right ? `right, ${gflops.toPrecision(3)} GFLOP/s in a convolution` : 'not usable'}; ${detail}`,
+    `         ${features.includes('shader-f16') ? 'half precision (--precision f16) as well as single' : 'single precision alone (no shader-f16)'}`,
     `         a tensor at most ${gb(Math.min(maxBufferSize, maxStorageBufferBindingSize))} GB; ${features.join(', ') || 'no optional features'}`,
   ];
 }

@@ -23,7 +23,14 @@ import { FIRST_ANSWERS, remembered, taskOf, titleOf } from '../../../src/extensi
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
 const CLI = join(ROOT, 'dist', 'cli', 'main.js');
-const PREFERENCES: Preferences = { engine: 'auto', threads: 0, grid: 'small', out: 'fcd-runs' };
+const PREFERENCES: Preferences = {
+  engine: 'auto',
+  threads: 0,
+  precision: 'f32',
+  gpuMemory: 0,
+  grid: 'small',
+  out: 'fcd-runs',
+};
 
 interface Manifest {
   readonly contributes: {
@@ -96,12 +103,36 @@ describe('the command line of a task', () => {
   it('takes engine, threads and grid from the settings', () => {
     const args = argsOf(
       { task: 'train', cohort: 'heads' },
-      { engine: 'simd128-strict', threads: 1, grid: 'standard', out: 'r' },
+      { ...PREFERENCES, engine: 'simd128-strict', threads: 1, grid: 'standard', out: 'r' },
     );
     expect(args.join(' ')).toContain('--fold 1/5 --engine wasm --module simd128-strict --threads 1 --out');
     expect(args).not.toContain('--geometry');
+    expect(args).not.toContain('--precision');
     expect(engineFlags('auto')).toEqual([]);
     expect(engineFlags('cpu')).toEqual(['--engine', 'cpu']);
+  });
+
+  it('takes precision and memory of a GPU from the settings; a run that goes on has its precision', () => {
+    const gpu: Preferences = { ...PREFERENCES, engine: 'webgpu', precision: 'f16', gpuMemory: 7.5 };
+    const flags = '--engine webgpu --precision f16 --gpu-memory 7.5 --out';
+    for (const task of [
+      { task: 'train', cohort: 'heads' },
+      { task: 'experiment', cohort: 'heads' },
+      { task: 'pretrain', tasks: 'heads/tasks.json' },
+    ] as const)
+      expect(argsOf(task, gpu).join(' ')).toContain(flags);
+    expect(argsOf({ task: 'train', resume: 'r' }, gpu).slice(3)).toEqual(['--gpu-memory', '7.5']);
+    expect(argsOf({ task: 'pretrain', resume: 'r' }, gpu).slice(3)).toEqual(['--gpu-memory', '7.5']);
+  });
+
+  it('is taken by the real command line, which refuses half precision where there is none', () => {
+    const wasm: Preferences = { ...PREFERENCES, engine: 'wasm', precision: 'f16', gpuMemory: 7.5 };
+    const refused = fcd(argsOf({ task: 'train', cohort: 'heads', out: 'half' }, wasm));
+    expect(refused).toMatchObject({ code: 1 });
+    expect(refused.said).toContain(
+      'The engine "wasm" computes in single precision alone. Leave out half precision (--precision f16; fcd.precision in the editor\'s settings)',
+    );
+    expect(existsSync(join(folder, 'half'))).toBe(false);
   });
 
   it('starts from weights where the strategy names them', () => {

@@ -55,8 +55,9 @@ export function addDoctor(fcd: Command): void {
 }
 
 function forPeople({ version, runtime, machine, engine, gpu }: DoctorReport): string {
+  const used = engine.module ?? (engine.precision === 'f16' ? `${engine.name} f16` : engine.name);
   const tests = engine.selfTest.map((test) => [
-    test.module === (engine.module ?? engine.name) ? `* ${test.module}` : `  ${test.module}`,
+    test.module === used ? `* ${test.module}` : `  ${test.module}`,
     test.ok ? 'right' : 'not usable',
     test.ok ? test.gflops.toFixed(0) : '',
     test.detail,

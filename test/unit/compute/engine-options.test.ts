@@ -12,7 +12,10 @@ describe('what the compute process opens its engine with', () => {
   it('is single precision in the background, where of itself no GPU is taken', () => {
     const half = { ...USUAL_SETTINGS, background: true, precision: 'f16' } as const;
     expect(engineOptions(half)).toEqual({ precision: 'f32', threads: 1 });
-    expect(engineOptions({ ...half, engine: 'webgpu' })).toMatchObject({ engine: 'webgpu', precision: 'f16' });
+    expect(engineOptions({ ...half, engine: 'webgpu' })).toMatchObject({
+      engine: 'webgpu',
+      precision: 'f16',
+    });
   });
 
   it('is a kernel module where the setting names one', () => {

@@ -53,15 +53,11 @@ async function answer(request: Request): Promise<object> {
       return {};
     case 'step':
     case 'inference':
-    case 'gradcam': {
-      const start = performance.now();
-      await opened()[request.do]();
-      if (onGpu()) await settled();
-      return { ms: performance.now() - start };
-    }
+    case 'gradcam':
+      return once(request.do);
     case 'profile': {
       const start = performance.now();
-      const { profile } = await profiled(() => opened()[request.kind]());
+      const { profile } = await profiled(() => once(request.kind));
       const total = performance.now() - start;
       return { total, ...(profile && sections(profile)) };
     }
@@ -76,6 +72,16 @@ async function openAsked(): Promise<object> {
   }
   const report = await openEngine({ engine: 'wasm', threads, module, tune: true });
   return { module: report.module, threads: report.threads };
+}
+
+/** Milliseconds of one run, and whether it was a training step that was left out (whole.ts). */
+async function once(what: 'step' | 'inference' | 'gradcam'): Promise<{ ms: number; skipped: boolean }> {
+  const start = performance.now();
+  let skipped = false;
+  if (what === 'step') skipped = !(await opened().step());
+  else await opened()[what]();
+  if (onGpu()) await settled();
+  return { ms: performance.now() - start, skipped };
 }
 
 const sections = ({ operations, kernels, convolutions }: Profile) => ({ operations, kernels, convolutions });

@@ -1,10 +1,8 @@
-import type { EngineMemory } from '../../src/core/engine/engine';
+import type { EngineMemory, Precision } from '../../src/core/engine/engine';
 import type { Triple } from '../../src/core/engine/ops/kernels';
 import type { NetworkSpec } from '../../src/core/model/spec';
 
 // What the benchmark's driver (bench.mjs and its modules) asks our side.
-
-export type Precision = 'f32' | 'f16';
 
 export interface EngineRequest {
   /** Default: `wasm`. */

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { engineMemory } from '../../src/core/engine/choose';
 import { gradCamSteps } from '../../src/core/explain/gradcam';
 import { forwardFlops } from '../../src/core/model/flops';
 import { Network } from '../../src/core/model/network';
@@ -6,10 +7,12 @@ import { networkSpec } from '../../src/core/model/spec';
 import { awaited } from '../../src/core/model/steps';
 import { Random } from '../../src/core/random';
 import { DEFAULT_TRAINING, type TrainingConfig } from '../../src/core/train/config';
-import { trainStep } from '../../src/core/train/fit';
+import { scalerOf, trainStep } from '../../src/core/train/fit';
 import { Optimiser } from '../../src/core/train/optimiser';
+import { FIT_START } from '../../src/core/train/fit-state';
+import type { LossScaler } from '../../src/core/train/loss-scale';
+import { fitStep } from '../../src/core/train/memory-need';
 import type { Sample } from '../../src/core/train/sample';
-import { fittingParts } from './fitting-parts';
 import type { EngineRequest, WholeRequest } from './requests';
 
 /** A network with what a training step, a prediction or a class map needs: the same calls as `fcd train` and `fcd explain`. */
@@ -19,6 +22,8 @@ export class Whole {
   private readonly samples: readonly Sample[];
   private readonly config: TrainingConfig;
   private readonly x: tf.Tensor5D;
+  /** In half precision. */
+  private readonly scaler: LossScaler | undefined;
   readonly flops: number;
 
   constructor(request: WholeRequest, engine: Pick<EngineRequest, 'optimiser' | 'checkpointActivations'>) {
@@ -38,8 +43,11 @@ export class Whole {
     };
     const { program, weights } = this.network;
     this.config =
-      memory !== undefined && trains ? fittingParts(program, config, [...grid, 1], memory) : config;
+      memory !== undefined && trains
+        ? fitStep({ program, training: config, shape: [...grid, 1], memory: engineMemory() }).training
+        : config;
     this.optimiser = new Optimiser(this.config.optimiser, weights);
+    this.scaler = scalerOf(FIT_START);
     const random = Random.seeded(1);
     this.samples = Array.from({ length: batch }, (_, n) => ({
       participantId: `sub-${n}`,
@@ -60,10 +68,14 @@ export class Whole {
     return { microBatch, checkpointActivations };
   }
 
-  async step(): Promise<void> {
-    const { network, optimiser, samples, config } = this;
+  /** @returns whether the optimiser moved: in half precision a step whose gradients overflow is left out */
+  async step(): Promise<boolean> {
+    const { network, optimiser, samples, config, scaler } = this;
     const rate = config.optimiser.learningRate;
-    await trainStep(network, optimiser, samples, 0, config, [1, 1], rate, () => Random.seeded(1));
+    const learning = { frozen: new Set<never>(), factorOf: () => 1, scaler };
+    const before = optimiser.steps;
+    await trainStep(network, optimiser, samples, 0, config, [1, 1], rate, () => Random.seeded(1), learning);
+    return optimiser.steps > before;
   }
 
   async inference(): Promise<void> {

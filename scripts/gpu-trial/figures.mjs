@@ -20,7 +20,9 @@ function conformanceFigures(parts) {
       (results ?? []).slice(0, 1).map(({ of, cases }) => {
         const right = cases.filter((one) => one.right).length;
         return {
-          figure: `networks that agree with PyTorch, ${name.slice('conformance-'.length)}`,
+          figure: name.endsWith('f16')
+            ? 'networks in f16 that agree with f32 on this GPU'
+            : 'networks in f32 that agree with PyTorch',
           goal: `${of} of ${of}`,
           seen: `${right} of ${of}`,
           reached: right === of,

@@ -46,7 +46,8 @@ export function partsOf({ root, folder, size, torch, half }) {
   const steps = cases.filter(({ kind }) => kind === 'step');
   const conformance = (precision) => ({
     name: `conformance-${precision}`,
-    title: `networks beside PyTorch's stored results, ${precision}`,
+    title:
+      precision === 'f16' ? 'networks in f16 beside f32' : "networks in f32 beside PyTorch's stored results",
     programs: [
       {
         args: [

@@ -1,26 +1,30 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { openEngine } from '../../../src/core/engine/choose';
 import type { AdapterReport, EngineOptions } from '../../../src/core/engine/engine';
-import { InputError } from '../../../src/core/errors';
 import type { GpuBackend } from '../../../src/core/engine/webgpu/backend';
 import { kernelSettings } from '../../../src/core/engine/webgpu/kernels/settings';
-import type { Precision } from '../requests';
 
 /** The open engine's backend. */
 export const gpu = (): GpuBackend => tf.backend() as GpuBackend;
 
 /**
- * Opens the engine webgpu, tested, with kernels of this precision.
+ * Opens the engine webgpu, tested, with kernels of this precision and its ways of computing convolutions timed, as for training.
  * @throws InputError where it does not open, or the GPU has no half precision
  */
-export async function openGpu({
-  precision = 'f32',
-  gpuMemory,
-}: Pick<EngineOptions, 'gpuMemory'> & { readonly precision?: Precision }): Promise<void> {
-  const { adapter } = await openEngine({ engine: 'webgpu', gpuMemory });
-  if (precision === 'f16' && !adapter?.features.includes('shader-f16'))
-    throw new InputError(`${adapter?.description} has no half precision (shader-f16).`);
-  kernelSettings(gpu()).precision = precision;
+export async function openGpu(options: Pick<EngineOptions, 'gpuMemory' | 'precision'>): Promise<void> {
+  await openEngine({ engine: 'webgpu', tune: true, ...options });
+}
+
+/** Does work in single precision on a GPU that was opened for half precision. */
+export async function inSinglePrecision<T>(work: () => Promise<T>): Promise<T> {
+  const settings = kernelSettings(gpu());
+  const { precision } = settings;
+  settings.precision = 'f32';
+  try {
+    return await work();
+  } finally {
+    settings.precision = precision;
+  }
 }
 
 /** All that was asked of the GPU is done. @throws InputError where it was lost or ran out of memory meanwhile */

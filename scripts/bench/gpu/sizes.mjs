@@ -52,7 +52,12 @@ export const SIZES = {
       whole('step', 'resnet10', 'paper', 16, 2, tiny),
       whole('inference', 'resnet10', 'paper', [16, 20, 24], 1, tiny),
       whole('gradcam', 'resnet10', 'paper', [16, 20, 24], 1, tiny),
-      whole('step', 'resnet10', 'paper', [16, 20, 24], 4, { ...tiny, memory: 24e6, alone: true }),
+      whole('step', 'resnet10', 'paper', [16, 20, 24], 4, {
+        ...tiny,
+        memory: 24e6,
+        microBatch: 2,
+        alone: true,
+      }),
     ],
     networks: [whole('network', 'resnet10', 'paper', 16, 2, tiny)],
     layer: { repeats: 1, leastMs: 1 },

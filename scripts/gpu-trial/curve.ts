@@ -30,8 +30,8 @@ const SIZES: Readonly<Record<string, Training>> = {
     learningRate: 1e-4,
   },
   tiny: {
-    spec: networkSpec({ arch: 'resnet10', geometry: 'paper', width: 0.125 }),
-    side: 16,
+    spec: networkSpec({ arch: 'resnet10', geometry: 'compact', width: 0.125 }),
+    side: 12,
     heads: 8,
     batch: 4,
     steps: 6,

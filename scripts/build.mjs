@@ -31,6 +31,7 @@ const PROGRAMS = {
   'scripts/transfer-trial/trial.ts': 'dist/trial/trial.js',
   'scripts/ship-weights/ship.ts': 'dist/trial/ship-weights.js',
   'scripts/mask-figures.ts': 'dist/trial/mask-figures.js',
+  'scripts/loss-curves/main.ts': 'dist/trial/loss-curves.js',
 };
 
 /**

@@ -33,6 +33,7 @@ const PROGRAMS = {
   'scripts/mask-figures.ts': 'dist/trial/mask-figures.js',
   'scripts/gpu-trial/conformance.ts': 'dist/gpu-trial/conformance.js',
   'scripts/gpu-trial/curve.ts': 'dist/gpu-trial/curve.js',
+  'scripts/loss-curves/main.ts': 'dist/trial/loss-curves.js',
 };
 
 /**

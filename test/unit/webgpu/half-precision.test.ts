@@ -5,14 +5,20 @@ import type { Cohort } from '../../../src/core/cohort/cohort';
 import { closeEngine, openEngine } from '../../../src/core/engine/choose';
 import { InputError } from '../../../src/core/errors';
 import { RunDirectory } from '../../../src/core/experiment/run-directory';
+import type { GpuBackend } from '../../../src/core/engine/webgpu/backend';
+import { kernelSettings } from '../../../src/core/engine/webgpu/kernels/settings';
 import { gradCamSteps } from '../../../src/core/explain/gradcam';
+import { segmentationStep } from '../../../src/core/pretrain/fit-segmentation';
+import type { LabelledSample } from '../../../src/core/pretrain/head-store';
 import { segmentationLoss } from '../../../src/core/pretrain/segmentation-loss';
+import { SegmentationNetwork } from '../../../src/core/pretrain/segmentation-network';
 import { Network } from '../../../src/core/model/network';
 import { awaited } from '../../../src/core/model/steps';
 import { Random } from '../../../src/core/random';
 import { FIT_START, parseFitState, type FitState } from '../../../src/core/train/fit-state';
 import { fit, type FitEvent } from '../../../src/core/train/fit';
 import { LossScaler } from '../../../src/core/train/loss-scale';
+import { Optimiser } from '../../../src/core/train/optimiser';
 import type { Sample } from '../../../src/core/train/sample';
 import { readWeights } from '../../../src/core/weights/read-weights';
 import { haveSoftwareGpu, useSoftwareGpu } from '../../software-gpu';
@@ -172,7 +178,55 @@ describe.runIf(haveSoftwareGpu('lavapipe'))('training in half precision', () => 
   });
 });
 
+/** By how much one step of gradient descent at rate 1 moves a segmentation network: its gradient. */
+async function segmentationStepped(scaler?: LossScaler): Promise<Float32Array> {
+  const network = new SegmentationNetwork(SPEC, { tasks: ['a', 'b'], channels: 4 }, 3);
+  const descent = { kind: 'sgd', learningRate: 1, momentum: 0, nesterov: false, weightDecay: 0 } as const;
+  const still = { rotation: 0, scale: 0, flip: false, intensity: 0, noise: 0 };
+  const training = { ...TRAINING, batchSize: 2, microBatch: 1, optimiser: descent, augmentation: still };
+  const optimiser = new Optimiser(descent, network.weights);
+  const read = async () => {
+    const border = await network.weights.readBorder();
+    return Float32Array.from(network.weights.names.flatMap((name) => [...(border.get(name)?.data ?? [])]));
+  };
+  try {
+    const before = await read();
+    const batch = heads(2).map(({ data, ...rest }, n) => ({
+      ...rest,
+      data,
+      codes: Uint16Array.from(data, (value) => (value > n ? 1 : 0)),
+    })) as unknown as LabelledSample[];
+    const targets = { members: Uint8Array.from([0, 1, 1, 0]), leftRight: 0 as const };
+    await segmentationStep(
+      network,
+      optimiser,
+      batch,
+      targets,
+      { training, tasksPerStep: null, decoderChannels: 4 },
+      [0, 1],
+      1,
+      () => Random.seeded(1),
+      scaler,
+    );
+    const after = await read();
+    return before.map((value, i) => value - after[i]);
+  } finally {
+    optimiser.dispose();
+    network.dispose();
+  }
+}
+
 describe.runIf(haveSoftwareGpu('lavapipe'))('half precision', () => {
+  it('takes the scale of a segmentation loss off before the step', async () => {
+    const length = (values: Float32Array) => Math.hypot(...values);
+    const half = await segmentationStepped(new LossScaler({ scale: 2 ** 10, goodSteps: 0 }));
+    const settings = kernelSettings(tf.backend() as GpuBackend);
+    settings.precision = 'f32';
+    const single = await segmentationStepped().finally(() => (settings.precision = 'f16'));
+    expect(length(single)).toBeGreaterThan(0);
+    expect(length(half.map((value, i) => value - single[i])) / length(single)).toBeLessThan(0.1);
+  });
+
   it('scales the gradient of segmentation exactly', async () => {
     const logits = tf.randomNormal([1, 4, 3, 2, 3], 0, 1, 'float32', 5) as tf.Tensor5D;
     const targets = {

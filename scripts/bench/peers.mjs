@@ -48,6 +48,9 @@ async function opened(peer, request) {
   }
 }
 
+/** What a side that is to end may take for what it is doing. */
+const PATIENCE_MS = 20_000;
+
 function child(program, args, name, running) {
   const process = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   const lines = createInterface({ input: process.stdout })[Symbol.asyncIterator]();
@@ -83,6 +86,8 @@ function child(program, args, name, running) {
       ended = true;
       running.delete(peer);
       process.stdin.end();
+      // A driver that hangs must not hold up what comes next.
+      setTimeout(() => process.kill('SIGKILL'), PATIENCE_MS).unref();
     },
     /** Resolves when the process is no more, and its memory with it. */
     gone,

@@ -2,11 +2,14 @@ import type { RunRecord } from '../protocol/run';
 import { closeEngine, openEngine } from '../core/engine/choose';
 import { ENGINES, type EngineName, type EngineOptions, type EngineReport } from '../core/engine/engine';
 import { InputError } from '../core/errors';
+import { precisionOf } from '../core/experiment/engine-of-run';
 import { tell } from './terminal';
 
-/** `wasm simd256, 2 threads`; `webgpu`. */
-export function engineName({ name, module, threads }: EngineReport): string {
-  return name === 'webgpu' ? name : `${[name, module].filter(Boolean).join(' ')}, ${threads} threads`;
+/** `wasm simd256, 2 threads`; `webgpu, f16`. */
+export function engineName({ name, module, threads, precision }: EngineReport): string {
+  return name === 'webgpu'
+    ? `${name}, ${precision}`
+    : `${[name, module].filter(Boolean).join(' ')}, ${threads} threads`;
 }
 
 /** Does work with the engine that the flags name, and closes it whatever happens. */
@@ -50,7 +53,7 @@ export async function withNamedEngine<T>(
  */
 export async function withEngineOf<T>(
   record: RunRecord,
-  flags: Pick<EngineOptions, 'threads' | 'engine' | 'tensorflow'>,
+  flags: Pick<EngineOptions, 'threads' | 'engine' | 'tensorflow' | 'precision' | 'gpuMemory'>,
   work: (engine: EngineReport) => Promise<T>,
 ): Promise<T> {
   const { name, module, threads, plan } = record.engine;
@@ -58,9 +61,22 @@ export async function withEngineOf<T>(
   if (asked !== 'auto' && asked !== name) return withNamedEngine(flags, work);
   if (!isEngine(name))
     throw new InputError(`The run was computed by the engine ${name}, which this version does not have.`);
+  const precision = precisionOf(record.engine);
+  if (flags.precision !== undefined && flags.precision !== precision)
+    throw new InputError(
+      `What is there was begun in ${precision} and goes on in it: leave out --precision ${flags.precision}, or give another --out.`,
+    );
   const asRecorded = name === 'wasm' ? { plan: plan ?? {} } : {};
-  const { tensorflow } = flags;
-  const options = { engine: name, module, threads: flags.threads ?? threads, tensorflow, ...asRecorded };
+  const { tensorflow, gpuMemory } = flags;
+  const options = {
+    engine: name,
+    module,
+    threads: flags.threads ?? threads,
+    precision,
+    gpuMemory,
+    tensorflow,
+    ...asRecorded,
+  };
   return withEngine(options, (engine) => {
     if (engine.threads !== threads)
       tell(

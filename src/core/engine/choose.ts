@@ -51,8 +51,10 @@ async function openBest(options: EngineOptions): Promise<OpenedEngine> {
         report: { ...report, reason: `a GPU that computes rightly: ${report.adapter?.description}` },
       };
     } catch (error) {
+      if (options.precision === 'f16') throw error;
       reason = messageOf(error);
     }
+  if (options.precision === 'f16') throw new InputError(noHalfWithout(reason));
   const { report, ...opened } = await openWasm(options);
   return { ...opened, report: { ...report, passedBy: [{ name: 'webgpu', reason }] } };
 }
@@ -116,7 +118,17 @@ export function measurePeak(): number | undefined {
   return open?.machine && timePeak(open.machine);
 }
 
-function checkOptions({ engine = 'auto', module, threads }: EngineOptions): void {
+/** @param reason why no GPU computes */
+function noHalfWithout(reason: string): string {
+  return `Half precision (--precision f16; fcd.precision in the editor's settings) needs a GPU that has it, and none is taken here: ${reason}. Leave it out, or name the GPU (--engine webgpu).`;
+}
+
+function checkOptions({ engine = 'auto', module, threads, precision }: EngineOptions): void {
+  const half = precision === 'f16';
+  if (half && (module !== undefined || (engine !== 'auto' && engine !== 'webgpu')))
+    throw new InputError(
+      `The engine "${engine === 'auto' ? 'wasm' : engine}" computes in single precision alone. Leave out half precision (--precision f16; fcd.precision in the editor's settings), or use --engine webgpu on a GPU that has it.`,
+    );
   if (module && engine !== 'auto' && engine !== 'wasm')
     throw new InputError(
       `The engine "${engine}" has no kernel module "${module}". Leave out one of the two.`,

@@ -5,8 +5,9 @@ import { InputError, StoppedError } from '../errors';
 import { Random } from '../random';
 import { augmentLabelled } from '../train/augment';
 import { epochBatches, stepsPerEpoch } from '../train/batches';
-import { Pace } from '../train/fit';
+import { Pace, scalerOf } from '../train/fit';
 import { FIT_START, fitIsOver, type FitState } from '../train/fit-state';
+import type { LossScaler } from '../train/loss-scale';
 import { Optimiser } from '../train/optimiser';
 import { stack } from '../train/sample';
 import { scheduleFactor } from '../train/schedule';
@@ -23,6 +24,9 @@ export type SegmentationFitEvent =
       readonly step: number;
       readonly loss: number;
       readonly learningRate: number;
+      /** As in {@link FitEvent}. */
+      readonly lossScale?: number;
+      readonly skipped?: boolean;
       readonly secondsLeft: number | null;
     }
   | {
@@ -90,6 +94,7 @@ async function epochs(
   const total = perEpoch * training.epochs;
   const order = unlabelled(data.train.length);
   const pace = new Pace(perEpoch);
+  const scaler = scalerOf(start);
   let state = start;
   while (!fitIsOver(state, training)) {
     const batches = epochBatches(order, training.batchSize, false, seed, state.epoch);
@@ -111,6 +116,7 @@ async function epochs(
         state.epoch,
         state.step,
       );
+      const before = { scale: scaler?.scale, steps: optimiser.steps };
       const loss = await segmentationStep(
         network,
         optimiser,
@@ -120,6 +126,7 @@ async function epochs(
         active,
         learningRate,
         (sample) => Random.seeded(seed, 'augment', state.epoch, sample.participantId),
+        scaler,
       );
       if (!Number.isFinite(loss))
         throw new InputError(
@@ -131,14 +138,28 @@ async function epochs(
         step: state.step + 1,
         lossSum: state.lossSum + loss,
         optimiserSteps: optimiser.steps,
+        lossScale: scaler?.now,
       };
       const secondsLeft = pace.secondsFor(total - done - 1);
-      hooks.onEvent({ type: 'step', epoch: state.epoch, step: state.step, loss, learningRate, secondsLeft });
+      hooks.onEvent({
+        type: 'step',
+        epoch: state.epoch,
+        step: state.step,
+        loss,
+        learningRate,
+        ...(scaler && { lossScale: before.scale, skipped: optimiser.steps === before.steps }),
+        secondsLeft,
+      });
       // One turn of the event loop a step: signals and messages are heard at step boundaries.
       await nextTurn();
     }
     hooks.onEvent({ type: 'epoch', epoch: state.epoch, loss: state.lossSum / perEpoch });
-    state = { ...FIT_START, epoch: state.epoch + 1, optimiserSteps: optimiser.steps };
+    state = {
+      ...FIT_START,
+      epoch: state.epoch + 1,
+      optimiserSteps: optimiser.steps,
+      lossScale: scaler?.now,
+    };
     await hooks.onCheckpoint(state, optimiser);
   }
   return state;
@@ -154,6 +175,7 @@ export async function segmentationStep(
   active: readonly number[],
   learningRate: number,
   randomFor: (sample: LabelledSample) => Random,
+  scaler?: LossScaler,
 ): Promise<number> {
   const { microBatch, checkpointActivations, augmentation } = training;
   const sums = new Map<string, tf.Tensor>();
@@ -170,7 +192,13 @@ export async function segmentationStep(
     const pass = network.run(x, { statistics: 'batch', keepFrom: 0, checkpointActivations });
     const codes = joined(part.map((one) => one.codes));
     const logits = pass.output as tf.Tensor5D;
-    const result = await segmentationLoss(logits, { codes, members }, active, part.length / batch.length);
+    const result = await segmentationLoss(
+      logits,
+      { codes, members },
+      active,
+      part.length / batch.length,
+      scaler?.scale,
+    );
     loss += result.loss;
     network.updateRunning(pass.batchStatistics());
     const { parameters } = pass.backward(result.gradient, { parameters: true });
@@ -180,7 +208,8 @@ export async function segmentationStep(
       sums.set(name, sum ? addInto(sum, gradient) : gradient);
     }
   }
-  optimiser.step(sums, learningRate);
+  if (!scaler || (await scaler.accepts(sums))) optimiser.step(sums, learningRate);
+  else tf.dispose([...sums.values()]);
   return loss;
 }
 

@@ -35,6 +35,9 @@ export const KERNELS = {
   adamStep: 'FcdAdamStep',
 } as const;
 
+/** Kernels of engines with half precision, which nothing stands in for elsewhere. */
+export const HALF_KERNELS = { unscale: 'FcdUnscale' } as const;
+
 export type Triple = readonly [number, number, number];
 export type Shape5 = readonly [number, number, number, number, number];
 
@@ -101,6 +104,9 @@ export interface ConvAttrs {
  *   -> [p = sigmoid(z), sums: [blocks, 4, T rounded up to 4]]; see ops/task-loss.ts.
  * FcdTaskGradient: inputs {p, codes, members, factors: [3, T rounded up to 4]}: the gradient IN PLACE of p. -> [].
  *
+ * FcdUnscale (HALF_KERNELS): inputs {gradient, found: int32 [1]}, attrs {factor}: gradient *= factor IN PLACE,
+ *   and found becomes 1 where a value of the gradient was infinite or not a number. -> [].
+ *
  * FcdAddInto: inputs {sum, term}: sum += term IN PLACE. -> [].
  *
  * FcdSgdStep: inputs {value, gradient, velocity}, attrs {learningRate, momentum, weightDecay, nesterov: boolean}:
@@ -108,7 +114,8 @@ export interface ConvAttrs {
  * FcdAdamStep: inputs {value, gradient, m, v}, attrs {learningRate, beta1, beta2, epsilon, weightDecay,
  *   decoupled: boolean, step: number (1-based)}: IN PLACE on value, m, v, PyTorch's Adam / AdamW. -> [].
  */
-export type KernelName = (typeof KERNELS)[keyof typeof KERNELS];
+export type KernelName =
+  (typeof KERNELS)[keyof typeof KERNELS] | (typeof HALF_KERNELS)[keyof typeof HALF_KERNELS];
 
 /** Output size of a convolution or pooling window along one axis (PyTorch's rule). */
 export function outputSize(

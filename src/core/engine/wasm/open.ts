@@ -55,6 +55,7 @@ export async function openWasm(options: EngineOptions): Promise<OpenedEngine> {
     report: {
       name: 'wasm',
       module: best.module,
+      precision: 'f32',
       threads: machine.threads,
       node: process.version,
       reason: options.module ? `${best.module} was asked for` : reasonFor(best, trials),

@@ -102,7 +102,7 @@ function failureOf(error: GPUError, { description, limits }: AdapterReport): Err
   const [line] = error.message.trim().split('\n');
   if (error instanceof GPUOutOfMemoryError || /out of memory/i.test(error.message))
     return new InputError(
-      `The GPU ${description} is out of memory (${line}). Resume the run with a smaller --micro-batch or with --checkpoint-activations, which need less, or with --engine wasm on the processor.`,
+      `The GPU ${description} is out of memory (${line}). Resume the run with --gpu-memory and the GB that are free, for which its steps are then computed in parts, or with --engine wasm on the processor.`,
     );
   return new Error(
     `The GPU ${description} refuses a command: ${line} (its buffers hold at most ${limits.maxBufferSize} bytes).`,

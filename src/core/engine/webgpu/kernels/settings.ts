@@ -1,8 +1,8 @@
+import type { Precision } from '../../engine';
 import type { GpuBackend } from '../backend';
 import type { GemmChoice } from './gemm-choice';
 
-/** `f16`: operands are rounded to half precision, sums are kept in single precision. Needs the feature `shader-f16`. */
-export type Precision = 'f32' | 'f16';
+export type { Precision };
 
 /** How the kernels of one GPU compute. */
 export interface KernelSettings {

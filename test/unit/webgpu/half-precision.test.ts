@@ -2,12 +2,15 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Cohort } from '../../../src/core/cohort/cohort';
+import { makePhantomHead, phantomGrid } from '../../../src/core/cohort/phantom/head';
 import { closeEngine, openEngine } from '../../../src/core/engine/choose';
 import { InputError } from '../../../src/core/errors';
 import { RunDirectory } from '../../../src/core/experiment/run-directory';
 import type { GpuBackend } from '../../../src/core/engine/webgpu/backend';
 import { kernelSettings } from '../../../src/core/engine/webgpu/kernels/settings';
 import { gradCamSteps } from '../../../src/core/explain/gradcam';
+import { diceOverlap } from '../../../src/core/intracranial/dice-overlap';
+import { intracranialMask } from '../../../src/core/intracranial/shipped-head';
 import { segmentationStep } from '../../../src/core/pretrain/fit-segmentation';
 import type { LabelledSample } from '../../../src/core/pretrain/head-store';
 import { segmentationLoss } from '../../../src/core/pretrain/segmentation-loss';
@@ -40,6 +43,8 @@ const STOPPED = join(folder, 'elsewhere');
 let cohort: Cohort;
 /** A class map in half precision. */
 let halfMap: Float32Array;
+/** What lies inside the skull of a phantom, likewise. */
+let halfInside: Uint8Array;
 
 // Software takes seconds to compile the kernels: the engine is opened once, for all tests but the last ones.
 beforeAll(async () => {
@@ -48,6 +53,7 @@ beforeAll(async () => {
   useSoftwareGpu('lavapipe');
   await openEngine(HALF);
   halfMap = await mapOfFaintClass();
+  halfInside = await insideOfPhantom();
   const { store } = await begun(STOPPED, { cohort });
   await stoppedWhen(new RunDirectory(STOPPED), store, (phase, done) => phase === 'training' && done === 4);
 });
@@ -83,6 +89,13 @@ async function mapOfFaintClass(): Promise<Float32Array> {
     x.dispose();
     network.dispose();
   }
+}
+
+async function insideOfPhantom(): Promise<Uint8Array> {
+  const { flair } = makePhantomHead({ seed: 4711, subject: 1, ...phantomGrid(40) });
+  const found = await intracranialMask(flair);
+  if ('refused' in found) throw new Error(found.refused);
+  return found.on(flair).data;
 }
 
 type Step = Extract<FitEvent, { type: 'step' }>;
@@ -253,6 +266,11 @@ describe.runIf(haveSoftwareGpu('lavapipe'))('half precision beside single precis
     const largest = Math.max(...single);
     expect(largest).toBeGreaterThan(0);
     halfMap.forEach((value, i) => expect(Math.abs(value - single[i]) / largest).toBeLessThan(2e-2));
+  });
+
+  it('makes the same brain masks, but for voxels on their rim', async () => {
+    const single = await insideOfPhantom();
+    expect(diceOverlap(halfInside, single)).toBeGreaterThan(0.99);
   });
 
   it('lets a run go on without it, which is said', async () => {

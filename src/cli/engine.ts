@@ -15,7 +15,9 @@ export async function withEngine<T>(
   work: (engine: EngineReport) => Promise<T>,
 ): Promise<T> {
   try {
-    return await work(await openEngine({ onFallback: tellFallback, ...flags }));
+    return await work(
+      await openEngine({ onFallback: tellFallback, onPlanReplaced: replacementTeller(), ...flags }),
+    );
   } finally {
     await closeEngine();
   }
@@ -27,6 +29,18 @@ function tellFallback(kernel: string): void {
   tell(
     `${kernel} is slow: this engine has no kernel of its own for it, so it runs in JavaScript, or of several kernels of TensorFlow.js.`,
   );
+}
+
+/** Tells of the first choice that is not replayed: others follow for the same reason. */
+function replacementTeller(): EngineOptions['onPlanReplaced'] {
+  let told = false;
+  return (conv, recorded, instead) => {
+    if (!told)
+      tell(
+        `This GPU does not compute as the run recorded it (${conv}: "${recorded}" was recorded, "${instead}" is used): the same network to within rounding, not to the bit.`,
+      );
+    told = true;
+  };
 }
 
 /**
@@ -58,7 +72,7 @@ export async function withEngineOf<T>(
   if (asked !== 'auto' && asked !== name) return withNamedEngine(flags, work);
   if (!isEngine(name))
     throw new InputError(`The run was computed by the engine ${name}, which this version does not have.`);
-  const asRecorded = name === 'wasm' ? { plan: plan ?? {} } : {};
+  const asRecorded = name === 'wasm' || name === 'webgpu' ? { plan: plan ?? {} } : {};
   const { tensorflow } = flags;
   const options = { engine: name, module, threads: flags.threads ?? threads, tensorflow, ...asRecorded };
   return withEngine(options, (engine) => {

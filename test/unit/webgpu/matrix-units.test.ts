@@ -17,6 +17,7 @@ import {
   type MatrixTileName,
   type MatrixUnit,
 } from '../../../src/core/engine/webgpu/kernels/matrix-product';
+import type { MatrixWay } from '../../../src/core/engine/webgpu/kernels/product-choice';
 import { kernelSettings } from '../../../src/core/engine/webgpu/kernels/settings';
 import { againstMatrix, matrixUnitOf } from '../../../src/core/engine/webgpu/matrix-units';
 import { EMULATED_MATRICES } from './emulated-matrices';
@@ -53,6 +54,13 @@ describe("subgroup matrices in Dawn's compiler", () => {
     };
   });
 
+  /** Two numbers of classes, and copies in half precision where they can be read. */
+  const operandsFor = ({ element }: MatrixUnit, inFours: boolean) => [
+    { classes: 1, operands: 'f32' } as const,
+    { classes: 8, operands: 'f32' } as const,
+    ...(element === 'f16' && inFours ? [{ classes: 8, operands: 'f16' } as const] : []),
+  ];
+
   async function complaints(code: string): Promise<string[]> {
     device.pushErrorScope('validation');
     const { messages } = await device.createShaderModule({ code }).getCompilationInfo();
@@ -68,26 +76,35 @@ describe("subgroup matrices in Dawn's compiler", () => {
           matrixProduct(unit, name, buffers, SUBGROUP_MATRICES, layout);
         for (const vectorColumns of [true, false]) {
           for (const byTap of [true, false])
-            for (const classes of [1, 8]) {
+            for (const { classes, operands } of operandsFor(unit, byTap && vectorColumns)) {
               expect(
-                await complaints(gatherProductText({ byTap, vectorColumns, classes }, product('rows'))),
+                await complaints(
+                  gatherProductText({ byTap, vectorColumns, classes, operands }, product('rows')),
+                ),
               ).toEqual([]);
               texts++;
             }
-          for (const vectorRows of [true, false]) {
-            expect(
-              await complaints(filterGradientText({ vectorRows, vectorColumns }, product('depth'))),
-            ).toEqual([]);
-            texts++;
-          }
+          for (const vectorRows of [true, false])
+            for (const { operands } of operandsFor(unit, vectorRows && vectorColumns).slice(1)) {
+              expect(
+                await complaints(
+                  filterGradientText({ vectorRows, vectorColumns, operands }, product('depth')),
+                ),
+              ).toEqual([]);
+              texts++;
+            }
         }
       }
-    expect(texts).toBe(MATRIX_TILE_NAMES.length * 24);
+    // Of single precision 24 a tile; halves where all comes in fours, of both kinds of kernel and with either buffering.
+    expect(texts).toBe(MATRIX_TILE_NAMES.length * (unit.element === 'f16' ? 28 : 24));
   });
 
   it('are looked at closely: what no matrix unit may do is refused', async () => {
     const product = matrixProduct(NVIDIA, 'm64x64', 1, SUBGROUP_MATRICES, 'rows');
-    const text = gatherProductText({ byTap: true, vectorColumns: true, classes: 1 }, product);
+    const text = gatherProductText(
+      { byTap: true, vectorColumns: true, classes: 1, operands: 'f32' },
+      product,
+    );
     const diverging = text.replace(/let a = subgroupMatrixLoad/, 'if (thread == 3u) { return; } $&');
     expect(diverging).not.toBe(text);
     expect((await complaints(diverging)).join()).toContain('uniform');
@@ -158,19 +175,23 @@ describe('a matrix unit', () => {
     const abilities = { matrices: [{ unit: NVIDIA, dialect: SUBGROUP_MATRICES, limits: LIMITS }] };
     const g = geometryOf(8, [24, 24, 24], [64, 64], [3, 3, 3], plain);
     const conv = { pass: 'y', g, precision: 'f16' } as const;
-    expect(estimatedChoice(conv, abilities)).toMatchObject({ way: 'matrix', parts: 1 });
+    expect(estimatedChoice(conv, abilities)).toMatchObject({ way: 'matrix-halves', parts: 1 });
     expect(estimatedChoice(conv, {}).way).toBe('taps');
     expect(estimatedChoice({ ...conv, precision: 'f32' }, abilities).way).toBe('taps');
     const few = { ...conv, g: geometryOf(8, [24, 24, 24], [64, 2], [1, 1, 1], plain) };
     expect(estimatedChoice(few, abilities).way).toBe('taps');
     expect(new Set(choicesToTime(conv, abilities).map(({ way }) => way))).toEqual(
-      new Set(['taps', 'matrix']),
+      new Set(['taps', 'matrix', 'matrix-halves']),
     );
     expect(choiceOf('matrix m128x64 2', conv, abilities)).toEqual({
       way: 'matrix',
       tile: 'm128x64',
       parts: 2,
     });
+    expect(choiceOf('matrix-halves m128x64 2', conv, abilities)).toMatchObject({ way: 'matrix-halves' });
+    const odd = { ...conv, g: geometryOf(8, [24, 24, 24], [63, 64], [3, 3, 3], plain) };
+    expect(choiceOf('matrix-halves m128x64 2', odd, abilities)).toBeUndefined();
+    expect(estimatedChoice(odd, abilities).way).toBe('matrix');
     expect(choiceOf('matrix m128x64 2', conv, {})).toBeUndefined();
     expect(choiceOf('matrix tall 2', conv, abilities)).toBeUndefined();
   });
@@ -189,19 +210,20 @@ onSoftwareGpu('matrix units, emulated', () => {
   const odd = geometryOf(1, [5, 3, 4], [5, 18], [3, 2, 3], plain);
 
   it.each([
-    ['m64x64', 2, NVIDIA, blocks],
-    ['m128x32', 1, NVIDIA, odd],
-    ['m64x64', 2, INTEL, blocks],
-    ['m64x64', 2, APPLE, blocks],
-  ] as [MatrixTileName, number, MatrixUnit, ConvGeometry][])(
-    'agree with double precision by %s with %d buffers of %o',
-    async (tile, buffers, unit, g) => {
+    ['matrix', 'm64x64', 2, NVIDIA, blocks],
+    ['matrix-halves', 'm64x64', 2, NVIDIA, blocks],
+    ['matrix', 'm128x32', 1, NVIDIA, odd],
+    ['matrix', 'm64x64', 2, INTEL, blocks],
+    ['matrix', 'm64x64', 2, APPLE, blocks],
+  ] as [MatrixWay, MatrixTileName, number, MatrixUnit, ConvGeometry][])(
+    'agree with double precision as %s by %s with %d buffers of %o',
+    async (way, tile, buffers, unit, g) => {
       const settings = kernelSettings(gpuBackend());
       const { limits } = gpuBackend().device;
       settings.precision = unit.element;
       settings.matrices = [{ unit, dialect: EMULATED_MATRICES, limits }];
       expect(matrixBuffers(unit, tile, limits)).toBe(buffers);
-      everywhere({ way: 'matrix', tile, parts: 2 });
+      everywhere({ way, tile, parts: 2 });
       expectBelow(await errors(g, 3, { wholeInHalf: true }), 3e-6, g);
     },
   );
@@ -216,7 +238,7 @@ onSoftwareGpu('matrix units, emulated', () => {
     expect(await againstMatrix(gpuBackend(), right)).toBeUndefined();
     const swapped = { ...EMULATED_MATRICES, name: 'wrong', load: (...[, , , name]: Parameters<typeof EMULATED_MATRICES.load>) => `let ${name} = 0u;` }; // prettier-ignore
     expect(await againstMatrix(gpuBackend(), { ...right, dialect: swapped })).toMatch(
-      /^y by m64x64 is off by/,
+      /^y by matrix m64x64 is off by/,
     );
     // lavapipe has no matrix unit: Dawn refuses the text, and the device goes on.
     expect(await againstMatrix(gpuBackend(), { ...right, dialect: SUBGROUP_MATRICES })).toMatch(/not allowed|not available|subgroup/i); // prettier-ignore

@@ -12,7 +12,7 @@ import {
   type MatrixUnit,
   type WorkgroupLimits,
 } from './kernels/matrix-product';
-import { matrixTiles, type MatrixAbility, type Precision } from './kernels/product-choice';
+import { matrixTiles, type MatrixAbility, type MatrixWay, type Precision } from './kernels/product-choice';
 import { kernelSettings } from './kernels/settings';
 
 /** What Dawn tells of an adapter beyond the standard. */
@@ -88,7 +88,8 @@ export async function againstMatrix(
     if (tiles.length === 0) wrong = 'no tile fits it';
     for (const tile of tiles)
       for (const pass of ['y', 'dx', 'dfilter'] as const)
-        wrong ??= await trialError(backend, ability, tile, pass);
+        for (const way of waysOf(ability.unit))
+          wrong ??= await trialError(backend, ability, { way, tile }, pass);
   } catch (error) {
     wrong = error instanceof Error ? error.message : String(error);
   }
@@ -104,10 +105,13 @@ interface Operand {
   readonly shape: Shape5;
 }
 
+const waysOf = ({ element }: MatrixUnit): readonly MatrixWay[] =>
+  element === 'f16' ? ['matrix', 'matrix-halves'] : ['matrix'];
+
 async function trialError(
   backend: GpuBackend,
   ability: MatrixAbility,
-  tile: MatrixTileName,
+  { way, tile }: { readonly way: MatrixWay; readonly tile: MatrixTileName },
   pass: ConvPass,
 ): Promise<string | undefined> {
   const g = TRIAL;
@@ -135,16 +139,9 @@ async function trialError(
   settings.precision = ability.unit.element;
   settings.matrices = [ability];
   try {
-    computeConvolution(
-      backend,
-      pass,
-      g,
-      { way: 'matrix', tile, parts: pass === 'dx' ? 2 : 1 },
-      [a, b],
-      result,
-    );
+    computeConvolution(backend, pass, g, { way, tile, parts: pass === 'dx' ? 2 : 1 }, [a, b], result);
     const error = relativeError((await backend.read(result.dataId)) as Float32Array, trial.right());
-    return error <= TOLERANCE ? undefined : `${pass} by ${tile} is off by ${error.toExponential(1)}`;
+    return error <= TOLERANCE ? undefined : `${pass} by ${way} ${tile} is off by ${error.toExponential(1)}`;
   } finally {
     settings.precision = precision;
     settings.matrices = matrices;

@@ -12,10 +12,12 @@ import {
 import { MATRIX_TILE_NAMES, type MatrixTileName } from './matrix-product';
 import {
   blockOf,
+  halvesServe,
   matrixFor,
   matrixTiles,
   worthMatrix,
   type Abilities,
+  type MatrixWay,
   type Precision,
   type ProductChoice,
 } from './product-choice';
@@ -25,8 +27,7 @@ import { TILE_SIZES, tileForProducts, tilesServe, type TiledChoice } from './til
 export type ConvChoice = ProductChoice | TiledChoice;
 
 /** Whether a choice works by tiles. */
-export const isTiled = (choice: ConvChoice): choice is TiledChoice =>
-  choice.way !== 'taps' && choice.way !== 'matrix';
+export const isTiled = (choice: ConvChoice): choice is TiledChoice => choice.way.startsWith('tiles-');
 
 /** A convolution that a plan decides about. */
 export interface PlannedConv {
@@ -52,8 +53,11 @@ export function choiceOf(
   const parts = Number(digits);
   if (way === 'taps' && isTile(tile)) return { way, tile, parts };
   const matrix = matrixFor(abilities, precision);
-  if (way === 'matrix' && isMatrixTile(tile) && matrix && matrixTiles(matrix).includes(tile))
-    return { way, tile, parts };
+  if (isMatrixTile(tile) && matrix && matrixTiles(matrix).includes(tile)) {
+    if (way === 'matrix') return { way, tile, parts };
+    if (way === 'matrix-halves' && halvesServe(precision, g.inChannels, g.outChannels))
+      return { way, tile, parts };
+  }
   const size = TILE_SIZES.find((one) => way === `tiles-${one}`);
   if (size && isTile(tile) && parts === 1 && precision === 'f32' && tilesServe(pass, g, size))
     return { way: `tiles-${size}`, tile, parts };
@@ -61,13 +65,25 @@ export function choiceOf(
 }
 
 /** The choice where nothing was timed: a matrix unit, where there is one and enough to multiply. */
-export function estimatedChoice({ pass, g, precision }: PlannedConv, abilities: Abilities): ConvChoice {
+export function estimatedChoice(conv: PlannedConv, abilities: Abilities): ConvChoice {
+  const { pass, g, precision } = conv;
   const problem = problemOf(pass, g);
-  const candidates = matrixChoices(problem, precision, abilities)
-    .map((tile) => ({ way: 'matrix', tile }) as const)
-    .map((one) => ({ ...one, parts: partsFor(problem, blockOf(one, precision)) }));
+  const ways = matrixWays(conv);
+  const way = product(g.kernel) >= WORTH_COPYING ? ways[ways.length - 1] : ways[0];
+  const candidates = matrixChoices(problem, precision, abilities).map((tile) => {
+    const parts = partsFor(problem, blockOf({ way, tile }, precision));
+    return { way, tile, parts };
+  });
   if (candidates.length === 0) return { way: 'taps', ...chooseGemm(problem) };
   return candidates.reduce((a, b) => (costOf(problem, b, precision) < costOf(problem, a, precision) ? b : a));
+}
+
+/** Taps from which a copy in half precision is estimated to pay: each of them gathers the operand once more. */
+const WORTH_COPYING = 8;
+
+/** From the tensors as they are, and from copies in half precision where these can be read. */
+function matrixWays({ g, precision }: PlannedConv): readonly MatrixWay[] {
+  return halvesServe(precision, g.inChannels, g.outChannels) ? ['matrix', 'matrix-halves'] : ['matrix'];
 }
 
 function matrixChoices(problem: GemmProblem, precision: Precision, abilities: Abilities): MatrixTileName[] {
@@ -107,11 +123,13 @@ export function choicesToTime(
 ): ConvChoice[] {
   const problem = problemOf(conv.pass, conv.g);
   const first = estimatedChoice(conv, abilities);
-  const withParts = (of: { way: 'taps'; tile: TileName } | { way: 'matrix'; tile: MatrixTileName }) =>
+  const withParts = (of: { way: 'taps'; tile: TileName } | { way: MatrixWay; tile: MatrixTileName }) =>
     partsToTime(problem, blockOf(of, conv.precision)).map((parts): ProductChoice => ({ ...of, parts }));
   const ways = [
     TILE_NAMES.flatMap((tile) => withParts({ way: 'taps', tile })),
-    matrixChoices(problem, conv.precision, abilities).flatMap((tile) => withParts({ way: 'matrix', tile })),
+    ...matrixWays(conv).map((way) =>
+      matrixChoices(problem, conv.precision, abilities).flatMap((tile) => withParts({ way, tile })),
+    ),
   ];
   const worth = ways.flatMap((choices) => {
     const costs = choices

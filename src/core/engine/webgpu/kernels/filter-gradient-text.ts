@@ -1,11 +1,13 @@
 import { ENTRY, GROUP, directivesText, storage, uniform, unrolled } from './shader-text';
-import { nextText, sharesOf, stepsText, type TileProduct } from './tile-product';
+import { nextText, sharesOf, stepsText, type Operands, type TileProduct } from './tile-product';
 
 /** What tells one text of {@link filterGradientText} from another, beside how it multiplies. */
 export interface FilterGradientVariant {
   /** Input channels come in fours, output channels come in fours. */
   readonly vectorRows: boolean;
   readonly vectorColumns: boolean;
+  /** Halves only where both come in fours. */
+  readonly operands: Operands;
 }
 
 /** Positions whose place in the grid is worked out at once, one by each thread. */
@@ -18,11 +20,11 @@ const PLACES = 256;
  * @param product multiplies; both operands lie as [position][four channels], as the tensors do
  */
 export function filterGradientText(variant: FilterGradientVariant, product: TileProduct): string {
-  const { vectorRows, vectorColumns } = variant;
+  const { vectorRows, vectorColumns, operands } = variant;
   return `${directivesText(product.directives)}
 ${storage([
-  { name: 'x', type: vectorRows ? 'vec4<f32>' : 'f32' },
-  { name: 'dy', type: vectorColumns ? 'vec4<f32>' : 'f32' },
+  { name: 'x', type: vectorRows ? `vec4<${operands}>` : 'f32' },
+  { name: 'dy', type: vectorColumns ? `vec4<${operands}>` : 'f32' },
   { name: 'result', type: vectorColumns ? 'vec4<f32>' : 'f32', access: 'read_write' },
 ])}
 ${uniform(
@@ -62,7 +64,7 @@ fn xAt(start: i32, place: vec4<i32>, row: vec4<i32>) -> i32 {
   if (any(at < vec3<i32>(0)) || any(at >= sizes.size)) { return -1; }
   return start + (((place.w * sizes.size.x + at.x) * sizes.size.y + at.y) * sizes.size.z + at.z) * sizes.channels + row.w;
 }
-${dyText(vectorColumns)}
+${dyText(vectorColumns, operands)}
 @compute @workgroup_size(${product.threads}) ${product.attributes ?? ''}
 fn main(${[ENTRY, product.parameters].filter(Boolean).join(', ')}) {
   let number = i32(${GROUP});
@@ -81,11 +83,11 @@ ${sumText(variant, product)}
 }`;
 }
 
-function dyText(vectorColumns: boolean): string {
+function dyText(vectorColumns: boolean, operands: Operands): string {
   if (vectorColumns)
     return `
-fn dyColumns(start: i32, position: i32, column: i32) -> vec4<f32> {
-  if (column >= sizes.columns) { return vec4<f32>(0); }
+fn dyColumns(start: i32, position: i32, column: i32) -> vec4<${operands}> {
+  if (column >= sizes.columns) { return vec4<${operands}>(0); }
   return dy[(start + position * sizes.columns + column) / 4];
 }
 fn setColumns(at: i32, column: i32, value: vec4<f32>) {
@@ -109,7 +111,7 @@ fn setColumns(at: i32, column: i32, value: vec4<f32>) {
 }`;
 }
 
-function sumText({ vectorRows }: FilterGradientVariant, product: TileProduct): string {
+function sumText({ vectorRows, operands }: FilterGradientVariant, product: TileProduct): string {
   const { rows, columns, depth, threads } = product;
   const { lefts, rights } = sharesOf(product);
   const tall = rows / 4;
@@ -130,7 +132,7 @@ ${unrolled(
   (i) => `
         {
           let place = places[step * ${depth} + (local + ${i * threads}) / ${tall}];
-          nextLeft${i} = vec4<f32>(0);
+          nextLeft${i} = vec4<${operands}>(0);
           ${loadX(`nextLeft${i}`)}
         }`,
 )}
@@ -139,14 +141,14 @@ ${unrolled(
   (i) => `
         {
           let position = block + step * ${depth} + (local + ${i * threads}) / ${wide};
-          nextRight${i} = vec4<f32>(0);
+          nextRight${i} = vec4<${operands}>(0);
           if (position < end) { nextRight${i} = dyColumns(dyStart, position, firstColumn + 4 * ((local + ${i * threads}) % ${wide})); }
         }`,
 )}`;
   return `
 ${rowsText}
 ${product.begin}
-${nextText(product)}
+${nextText(product, operands)}
   for (var block = begin; block < end; block += ${PLACES}) {
     workgroupBarrier();
     for (var p = local; p < ${PLACES}; p += ${threads}) {

@@ -4,6 +4,8 @@ import type { GpuBackend } from '../backend';
 import type { GemmProblem } from './gemm-choice';
 import { problemOf } from './conv-problem';
 import { filterGradientText, type FilterGradientVariant } from './filter-gradient-text';
+import { withHalves } from './half-copy';
+import { sizeOf } from './implementation';
 import { inParts } from './partial-sums';
 import { multiplierOf, type ProductChoice } from './product-choice';
 import { kernelSettings } from './settings';
@@ -21,9 +23,12 @@ export function filterGradient(
   dy: TensorInfo,
   dfilter: TensorInfo,
 ): void {
-  inParts(backend, dfilter, choice.parts, (into) =>
-    dispatch(backend, g, choice, x, dy, into, { count: 1, apart: [0, 0, 0], resultStart: 0 }),
-  );
+  const work = (from: Data, by: Data) =>
+    inParts(backend, dfilter, choice.parts, (into) =>
+      dispatch(backend, g, choice, from, by, into, { count: 1, apart: [0, 0, 0], resultStart: 0 }),
+    );
+  if (choice.way !== 'matrix-halves') return work(x, dy);
+  withHalves(backend, x, sizeOf(x), (from) => withHalves(backend, dy, sizeOf(dy), (by) => work(from, by)));
 }
 
 /** Products of [count, depth, rows], transposed, and [count, depth, columns], from element `from` of `sums` on. */
@@ -65,6 +70,7 @@ function dispatch(
   const variant: FilterGradientVariant = {
     vectorRows: g.inChannels % 4 === 0,
     vectorColumns: g.outChannels % 4 === 0,
+    operands: choice.way === 'matrix-halves' ? 'f16' : 'f32',
   };
   const program = {
     key: `filter-gradient ${key} ${JSON.stringify(variant)}`,

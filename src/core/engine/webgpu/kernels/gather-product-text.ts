@@ -1,5 +1,5 @@
 import { ENTRY, GROUP, directivesText, storage, uniform, unrolled } from './shader-text';
-import { nextText, sharesOf, stepsText, type TileProduct } from './tile-product';
+import { nextText, sharesOf, stepsText, type Operands, type TileProduct } from './tile-product';
 
 /** What tells one text of {@link gatherProductText} from another, beside how it multiplies. */
 export interface GatherVariant {
@@ -9,6 +9,8 @@ export interface GatherVariant {
   readonly vectorColumns: boolean;
   /** Room for so many classes. */
   readonly classes: number;
+  /** Halves only with `byTap` and `vectorColumns`. */
+  readonly operands: Operands;
 }
 
 /** Depth whose taps and channels are worked out at once, where taps are not summed one by one. */
@@ -26,11 +28,11 @@ const PLACES = 64;
  * @param product multiplies; its left operand lies in rows
  */
 export function gatherProductText(variant: GatherVariant, product: TileProduct): string {
-  const { classes } = variant;
+  const { classes, operands } = variant;
   return `${directivesText(product.directives)}
 ${storage([
-  { name: 'gathered', type: variant.byTap ? 'vec4<f32>' : 'f32' },
-  { name: 'filter_', type: variant.vectorColumns ? 'vec4<f32>' : 'f32' },
+  { name: 'gathered', type: variant.byTap ? `vec4<${operands}>` : 'f32' },
+  { name: 'filter_', type: variant.vectorColumns ? `vec4<${operands}>` : 'f32' },
   { name: 'result', type: variant.vectorColumns ? 'vec4<f32>' : 'f32', access: 'read_write' },
 ])}
 struct Class {
@@ -114,11 +116,11 @@ ${productText(variant, product)}
 }
 
 /** Four columns of the filter and of the result, by vector or one by one. */
-function columnsText({ vectorColumns }: GatherVariant): string {
+function columnsText({ vectorColumns, operands }: GatherVariant): string {
   if (vectorColumns)
     return `
-fn filterColumns(start: i32, row: i32, column: i32) -> vec4<f32> {
-  if (column >= sizes.columns) { return vec4<f32>(0); }
+fn filterColumns(start: i32, row: i32, column: i32) -> vec4<${operands}> {
+  if (column >= sizes.columns) { return vec4<${operands}>(0); }
   return filter_[(start + row * sizes.columns + column) / 4];
 }
 fn setColumns(at: i32, column: i32, value: vec4<f32>) {
@@ -142,7 +144,7 @@ fn setColumns(at: i32, column: i32, value: vec4<f32>) {
 }`;
 }
 
-function productText({ byTap }: GatherVariant, product: TileProduct): string {
+function productText({ byTap, operands }: GatherVariant, product: TileProduct): string {
   const { rows, depth, threads } = product;
   const { lefts } = sharesOf(product);
   const deep = depth / 4;
@@ -161,13 +163,13 @@ ${unrolled(
   let leftAt${i} = select(vec3<i32>(-0x10000000), leftPlace${i}.xyz * sizes.scale + origin, leftPlace${i}.w >= 0);`,
 )}
 ${product.begin}
-${nextText(product)}
+${nextText(product, operands)}
 
   let firstStep = select(0, part * sizes.classes[class_].stepsPerPart, sizes.parts > 1);
   let endStep = select(steps, min(steps, firstStep + sizes.classes[class_].stepsPerPart), sizes.parts > 1);
 ${
   byTap
-    ? stepByTap(depth) + stepsText(product, 'firstStep', 'endStep', loadByTap(product))
+    ? stepByTap(depth) + stepsText(product, 'firstStep', 'endStep', loadByTap(product, operands))
     : `
   let all = max(1, taps.y) * max(1, taps.z);
   for (var block = firstStep; block < endStep; block += ${PLACES / depth}) {
@@ -211,7 +213,7 @@ function stepByTap(depth: number): string {
   var tap = vec3<i32>(tapNumber / max(1, taps.y * taps.z), (tapNumber / max(1, taps.z)) % max(1, taps.y), tapNumber % max(1, taps.z));`;
 }
 
-function loadByTap(product: TileProduct): string {
+function loadByTap(product: TileProduct, operands: Operands): string {
   const { columns, depth, threads } = product;
   const { lefts, rights } = sharesOf(product);
   const wide = columns / 4;
@@ -223,7 +225,7 @@ ${unrolled(
   (i) => `
       {
         let at = leftAt${i} + tap * tapStep;
-        nextLeft${i} = vec4<f32>(0);
+        nextLeft${i} = vec4<${operands}>(0);
         if (within && inside(at)) { nextLeft${i} = gathered[(gatheredStart + voxel(leftPlace${i}.w, at) * sizes.channels + channel + loadDeep) / 4]; }
       }`,
 )}
@@ -233,7 +235,7 @@ ${unrolled(
   (i) => `
       {
         let deep = (local + ${i * threads}) / ${wide};
-        nextRight${i} = vec4<f32>(0);
+        nextRight${i} = vec4<${operands}>(0);
         if (channel + deep < sizes.channels) { nextRight${i} = filterColumns(filterStart, firstFilterRow + deep, firstColumn + 4 * ((local + ${i * threads}) % ${wide})); }
       }`,
 )}

@@ -4,6 +4,7 @@ import type { GatherProduct } from './conv-problem';
 import type { AxisClass } from './gather-classes';
 import { gatherProductText, type GatherVariant } from './gather-product-text';
 import type { Block, GemmProblem } from './gemm-choice';
+import { withHalves } from './half-copy';
 import { inParts } from './partial-sums';
 import { multiplierOf, type ProductChoice } from './product-choice';
 import { kernelSettings } from './settings';
@@ -34,13 +35,19 @@ export function gatherProduct(
   result: TensorInfo,
 ): void {
   const { program, tile, byTap } = programOf(backend, conv, choice);
-  inParts(backend, result, choice.parts, (into) => {
-    const { groups, sizes } = sizesOf(conv, tile, byTap, choice.parts, {
-      count: choice.parts,
-      apart: [0, 0, product(result.shape)],
+  const work = (from: Data, by: Data) =>
+    inParts(backend, result, choice.parts, (into) => {
+      const { groups, sizes } = sizesOf(conv, tile, byTap, choice.parts, {
+        count: choice.parts,
+        apart: [0, 0, product(result.shape)],
+      });
+      backend.dispatch(program, [from, by, into], laidOut(groups), sizes);
     });
-    backend.dispatch(program, [gathered, filter, into], laidOut(groups), sizes);
-  });
+  if (choice.way !== 'matrix-halves') return work(gathered, filter);
+  const { samples, size, channels, columns, kernel } = conv;
+  withHalves(backend, gathered, samples * product(size) * channels, (from) =>
+    withHalves(backend, filter, product(kernel) * channels * columns, (by) => work(from, by)),
+  );
 }
 
 /** Products [count, rows, depth] times [count, depth, columns], one by one. */
@@ -88,6 +95,7 @@ function programOf(
     byTap: channels % 4 === 0 && channels >= byTapFrom(tile.depth),
     vectorColumns: columns % 4 === 0,
     classes: roomFor(gather.classes.length),
+    operands: choice.way === 'matrix-halves' ? 'f16' : 'f32',
   };
   const program: GpuProgram = {
     key: `gather-product ${key} ${JSON.stringify(variant)}`,

@@ -17,10 +17,12 @@ export function kernelTexts(): string {
   ];
   return [
     ...products('rows').flatMap((product) =>
-      [true, false].map((byTap) => gatherProductText({ byTap, vectorColumns: true, classes: 1 }, product)),
+      [true, false].map((byTap) =>
+        gatherProductText({ byTap, vectorColumns: true, classes: 1, operands: 'f32' }, product),
+      ),
     ),
     ...products('depth').map((product) =>
-      filterGradientText({ vectorRows: true, vectorColumns: true }, product),
+      filterGradientText({ vectorRows: true, vectorColumns: true, operands: 'f32' }, product),
     ),
     ...SHORT_CONVOLUTIONS.map(({ data }) =>
       axisTransformText({ kind: 'gather', matrices: [data, data, data] }),

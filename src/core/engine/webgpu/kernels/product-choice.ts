@@ -17,11 +17,18 @@ export type Precision = 'f32' | 'f16';
 
 /**
  * How a matrix product is computed: by a thread's arithmetic (`taps`) or by matrix units (`matrix`), by which tile, and in how
- * many parts its sum is cut, which are added in a second pass, always in the same order.
+ * many parts its sum is cut, which are added in a second pass, always in the same order. `matrix-halves`: by matrix units from
+ * copies of the operands in half precision.
  */
 export type ProductChoice =
   | { readonly way: 'taps'; readonly tile: TileName; readonly parts: number }
-  | { readonly way: 'matrix'; readonly tile: MatrixTileName; readonly parts: number };
+  | { readonly way: MatrixWay; readonly tile: MatrixTileName; readonly parts: number };
+
+export type MatrixWay = 'matrix' | 'matrix-halves';
+
+/** Whether copies in half precision can be read by fours. */
+export const halvesServe = (precision: Precision, ...channels: readonly number[]): boolean =>
+  precision === 'f16' && channels.every((count) => count % 4 === 0 && count >= 16);
 
 /** The matrix unit of a GPU, where it has one that was found right. */
 export interface MatrixAbility {

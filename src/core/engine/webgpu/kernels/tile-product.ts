@@ -55,12 +55,15 @@ export function sharesOf({ rows, columns, depth, threads }: TileProduct): {
   };
 }
 
+/** How operands lie in the tensors' memory: halves are copies that were made before. */
+export type Operands = 'f32' | 'f16';
+
 /** Registers for what the next step needs. */
-export function nextText(product: TileProduct): string {
+export function nextText(product: TileProduct, operands: Operands): string {
   const { lefts, rights } = sharesOf(product);
   return `
-${unrolled(lefts, (i) => `  var nextLeft${i}: vec4<f32>;`)}
-${unrolled(rights, (i) => `  var nextRight${i}: vec4<f32>;`)}`;
+${unrolled(lefts, (i) => `  var nextLeft${i}: vec4<${operands}>;`)}
+${unrolled(rights, (i) => `  var nextRight${i}: vec4<${operands}>;`)}`;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { create, globals } from 'webgpu';
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { ConvGeometry } from '../../../src/core/engine/wasm/conv-geometry';
 import { geometryOf } from '../../../src/core/engine/wasm/self-test';
 import {
@@ -20,6 +20,7 @@ import {
 import type { MatrixWay } from '../../../src/core/engine/webgpu/kernels/product-choice';
 import { kernelSettings } from '../../../src/core/engine/webgpu/kernels/settings';
 import { againstMatrix, matrixUnitOf } from '../../../src/core/engine/webgpu/matrix-units';
+import { fastestChoice } from '../../../src/core/engine/webgpu/tuning';
 import { EMULATED_MATRICES } from './emulated-matrices';
 import { gpuBackend, onSoftwareGpu } from './on-software-gpu';
 import { errors, everywhere, expectBelow, plain } from './convolution-errors';
@@ -236,10 +237,31 @@ onSoftwareGpu('matrix units, emulated', () => {
     };
     const right = { unit: NVIDIA, dialect: EMULATED_MATRICES, limits: small };
     expect(await againstMatrix(gpuBackend(), right)).toBeUndefined();
-    const swapped = { ...EMULATED_MATRICES, name: 'wrong', load: (...[, , , name]: Parameters<typeof EMULATED_MATRICES.load>) => `let ${name} = 0u;` }; // prettier-ignore
-    expect(await againstMatrix(gpuBackend(), { ...right, dialect: swapped })).toMatch(
-      /^y by matrix m64x64 is off by/,
-    );
+    const wrong = {
+      ...right,
+      dialect: {
+        ...EMULATED_MATRICES,
+        name: 'wrong',
+        load: (...[, , , name]: Parameters<typeof EMULATED_MATRICES.load>) => `let ${name} = 0u;`,
+      },
+    };
+    expect(await againstMatrix(gpuBackend(), wrong)).toMatch(/^y by matrix m64x64 is off by/);
+    // Nor is it in tuning, however fast it may be.
+    const settings = kernelSettings(gpuBackend());
+    const conv = { pass: 'y', g: blocks, precision: 'f16' } as const;
+    const choices = [
+      { way: 'matrix', tile: 'm64x64', parts: 1 },
+      { way: 'taps', tile: 'small', parts: 1 },
+    ] as const;
+    const timed = vi.spyOn(gpuBackend(), 'timed').mockImplementation(async (work) => {
+      work();
+      return settings.matrices.length;
+    });
+    settings.matrices = [wrong];
+    expect(await fastestChoice(gpuBackend(), conv, choices)).toBe(choices[1]);
+    settings.matrices = [right];
+    expect(await fastestChoice(gpuBackend(), conv, choices)).toBe(choices[0]);
+    timed.mockRestore();
     // lavapipe has no matrix unit: Dawn refuses the text, and the device goes on.
     expect(await againstMatrix(gpuBackend(), { ...right, dialect: SUBGROUP_MATRICES })).toMatch(/not allowed|not available|subgroup/i); // prettier-ignore
     expectBelow(await errors(blocks, 3), 3e-6, blocks);

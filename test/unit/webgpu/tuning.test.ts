@@ -122,8 +122,9 @@ describe.runIf(haveSoftwareGpu('lavapipe'))('tuning on the engine webgpu', () =>
       precision: 'f32',
     };
     const choices = [1, 2, 3, 4].map((parts) => ({ way: 'taps', tile: 'small', parts }) as const);
-    // Of every choice a run that compiles it and one that tells how often it is worth running; then two rounds in turns.
-    const script = [9, 2, 9, 50, new InputError('Full.'), 9, 1, 2, 6, 1.8, 5];
+    // Of what is trusted and of every choice a run that compiles it and one that tells how often it is worth running; then
+    // two rounds in turns.
+    const script = [9, 2, 9, 2, 9, 50, new InputError('Full.'), 9, 1, 2, 6, 1.8, 5];
     const timed = vi.spyOn(backend, 'timed').mockImplementation(async (work) => {
       work();
       const next = script.shift()!;

@@ -232,6 +232,14 @@ export class GpuBackend extends WebGPUBackend {
     }
   }
 
+  /** The first numbers of a tensor of floats. */
+  async readStart(x: tf.TensorInfo, count: number): Promise<Float32Array> {
+    const most = tf.util.sizeFromShape(x.shape);
+    const bytes = await this.download(this.buffer(x), 4 * Math.min(count, most));
+    this.gpu.requireSound();
+    return new Float32Array(bytes);
+  }
+
   /** Numbers that never left the processor. @throws Error for those that are on the GPU */
   override readSync(dataId: object): tf.BackendValues {
     const { values } = this.tensorMap.get(dataId);

@@ -1,9 +1,11 @@
+import { messageOf } from '../../errors';
 import { Random } from '../../random';
 import type { Shape5 } from '../ops/kernels';
 import type { ConvGeometry, ConvPass } from '../wasm/conv-geometry';
 import { convReference, convSizes, relativeError } from '../wasm/reference';
 import { geometryOf } from '../wasm/self-test';
 import type { GpuBackend } from './backend';
+import { refusalOf } from './error-scopes';
 import { computeConvolution } from './kernels/convolution';
 import {
   SUBGROUP_MATRICES,
@@ -80,24 +82,20 @@ export async function againstMatrix(
   backend: GpuBackend,
   ability: MatrixAbility,
 ): Promise<string | undefined> {
-  const { device } = backend;
-  for (const filter of ['internal', 'validation'] as const) device.pushErrorScope(filter);
+  const tiles = matrixTiles(ability).filter((tile) => TESTED.includes(tile));
+  if (tiles.length === 0) return 'no tile fits it';
   let wrong: string | undefined;
-  try {
-    const tiles = matrixTiles(ability).filter((tile) => TESTED.includes(tile));
-    if (tiles.length === 0) wrong = 'no tile fits it';
-    for (const tile of tiles)
-      for (const pass of ['y', 'dx', 'dfilter'] as const)
-        for (const way of waysOf(ability.unit))
-          wrong ??= await trialError(backend, ability, { way, tile }, pass);
-  } catch (error) {
-    wrong = error instanceof Error ? error.message : String(error);
-  }
-  for (let i = 0; i < 2; i++) {
-    const error = await device.popErrorScope();
-    if (error) wrong = error.message.trim().split('\n')[0];
-  }
-  return wrong;
+  const refusal = await refusalOf(backend.device, async () => {
+    try {
+      for (const tile of tiles)
+        for (const pass of ['y', 'dx', 'dfilter'] as const)
+          for (const way of waysOf(ability.unit))
+            wrong ??= await trialError(backend, ability, { way, tile }, pass);
+    } catch (error) {
+      wrong = messageOf(error);
+    }
+  });
+  return refusal ?? wrong;
 }
 
 interface Operand {

@@ -1,7 +1,9 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import { InputError } from '../../errors';
+import { relativeError } from '../wasm/reference';
 import type { GpuBackend, GpuProgram } from './backend';
-import { choicesToTime, type ConvChoice, type PlannedConv } from './kernels/conv-choice';
+import { refusalOf } from './error-scopes';
+import { choicesToTime, estimatedChoice, type ConvChoice, type PlannedConv } from './kernels/conv-choice';
 import { computeConvolution, type ConvOperands } from './kernels/convolution';
 import { sizeOf } from './kernels/implementation';
 import { forEach, forEachGroups, storage, uniform } from './kernels/shader-text';
@@ -41,7 +43,16 @@ export async function tuneConvolutions(
   onProgress?.(convolutions.length, convolutions.length);
 }
 
-/** The choice that computes a convolution fastest on this GPU. */
+/** Results of a choice that are compared: those that lie first. */
+const COMPARED = 2 ** 16;
+
+/** Of the largest one: beyond it a kernel is wrong here, however fast. */
+const AGREEMENT = { f32: 1e-4, f16: 2e-2 } as const;
+
+/**
+ * The choice that computes a convolution fastest on this GPU. One that the GPU refuses, or that does not agree with what threads
+ * compute tap by tap, is none.
+ */
 export async function fastestChoice(
   backend: GpuBackend,
   conv: PlannedConv,
@@ -54,8 +65,23 @@ export async function fastestChoice(
   settings.precision = conv.precision;
   try {
     const time = timer(backend, conv, tensors);
-    const rivals: { readonly choice: ConvChoice; readonly once: number; ms: number }[] = [];
-    for (const choice of choices) rivals.push({ choice, once: await firstTime(time, choice), ms: Infinity });
+    /** How long a choice takes and what it makes; undefined where it fails. */
+    const tried = async (choice: ConvChoice) => {
+      noise(backend, tensors.result);
+      let ms = Infinity;
+      const refusal = await refusalOf(backend.device, async () => {
+        ms = await firstTime(time, choice);
+      });
+      if (refusal !== undefined || ms === Infinity) return undefined;
+      return { choice, once: ms, ms: Infinity, made: await backend.readStart(tensors.result, COMPARED) };
+    };
+    const trusted = await tried(estimatedChoice(conv, {}));
+    if (!trusted) return choices[0];
+    const rivals = [];
+    for (const choice of choices) {
+      const one = await tried(choice);
+      if (one && relativeError(one.made, trusted.made) <= AGREEMENT[conv.precision]) rivals.push(one);
+    }
     const best = Math.min(...rivals.map(({ once }) => once));
     const left = rivals.filter(({ once }) => once <= HOPELESS * best);
     for (let round = 0; round < ROUNDS; round++)
@@ -63,7 +89,7 @@ export async function fastestChoice(
         const runs = Math.ceil(Math.min(MOST_RUNS, TIMED_MS / one.once));
         one.ms = Math.min(one.ms, await time(one.choice, runs));
       }
-    return left.reduce((a, b) => (b.ms < a.ms ? b : a)).choice;
+    return left.reduce((a, b) => (b.ms < a.ms ? b : a), trusted).choice;
   } finally {
     settings.precision = precision;
     for (const { dataId } of [...tensors.operands, tensors.result]) backend.disposeData(dataId);
@@ -100,11 +126,14 @@ function tensorsOf(backend: GpuBackend, { pass, g }: PlannedConv) {
   const filter = [...g.kernel, g.inChannels, g.outChannels];
   const shapes = { y: [x, filter, y], dx: [y, filter, x], dfilter: [x, y, filter] }[pass];
   const [a, b, result] = shapes.map((shape) => backend.output(shape, 'float32'));
-  for (const operand of [a, b]) {
-    const count = sizeOf(operand);
-    backend.dispatch(NOISE, [operand], forEachGroups(count), words(count));
-  }
+  noise(backend, a);
+  noise(backend, b);
   return { operands: [a, b] as const, result };
+}
+
+function noise(backend: GpuBackend, x: TensorInfo): void {
+  const count = sizeOf(x);
+  backend.dispatch(NOISE, [x], forEachGroups(count), words(count));
 }
 
 /** Numbers from -1 to 1 that look random: a multiplicative hash of their index. */

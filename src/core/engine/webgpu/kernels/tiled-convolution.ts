@@ -34,10 +34,10 @@ export const TILE_SIZES = [2, 3, 4] as const satisfies readonly TileSize[];
 const sizeOf = ({ way }: TiledChoice): TileSize => Number(way.slice('tiles-'.length)) as TileSize;
 
 /** Bytes of transformed tiles, of both sides, that are held at a time. */
-const TILES_BYTES = 256 * 2 ** 20;
+const TILES_BYTES = 128 * 2 ** 20;
 
-/** Bytes of transformed filters, or of their sums, that are held. */
-const FILTER_BYTES = 256 * 2 ** 20;
+/** Bytes of a transformed filter, or of its sums, that are held beside them. */
+const FILTER_BYTES = 128 * 2 ** 20;
 
 interface Tiling {
   readonly axes: readonly [TiledAxis, TiledAxis, TiledAxis];
@@ -47,8 +47,22 @@ interface Tiling {
   readonly grid: readonly number[];
 }
 
+const tilings = new Map<string, Tiling>();
+const TILINGS_KEPT = 256;
+
+/** How a convolution is cut; a network asks for the same few dozen over and over. */
 function tilingOf(pass: ConvPass, g: ConvGeometry, size: TileSize): Tiling {
-  const [d, h, w] = [0, 1, 2].map((a) => tileAxis(axisOf(g, a), pass === 'dx' ? 'dx' : 'y', size));
+  const key = JSON.stringify([pass === 'dx', size, g]);
+  let tiling = tilings.get(key);
+  if (!tiling) {
+    if (tilings.size >= TILINGS_KEPT) tilings.clear();
+    tilings.set(key, (tiling = cut(pass === 'dx' ? 'dx' : 'y', g, size)));
+  }
+  return tiling;
+}
+
+function cut(pass: 'y' | 'dx', g: ConvGeometry, size: TileSize): Tiling {
+  const [d, h, w] = [0, 1, 2].map((a) => tileAxis(axisOf(g, a), pass, size));
   const grid = [d, h, w].map(({ reads }) => reads.length);
   return {
     axes: [d, h, w],
@@ -59,7 +73,7 @@ function tilingOf(pass: ConvPass, g: ConvGeometry, size: TileSize): Tiling {
 }
 
 /** Tiles that are worked on at a time. */
-function chunkOf({ products, tiles }: Tiling, channels: number, most: number): number {
+function chunkOf({ products, tiles }: Tiling, channels: number, most = Infinity): number {
   const perTile = 4 * products * channels;
   return Math.min(tiles, Math.max(1, Math.floor(Math.min(TILES_BYTES, most) / perTile)));
 }
@@ -67,14 +81,16 @@ function chunkOf({ products, tiles }: Tiling, channels: number, most: number): n
 /** Whether tiles can serve a convolution, and what they borrow is not out of proportion. */
 export function tilesServe(pass: ConvPass, g: ConvGeometry, size: TileSize): boolean {
   if (![0, 1, 2].every((a) => canTile(axisOf(g, a)))) return false;
-  const { products } = tilingOf(pass, g, size);
-  return 4 * products * g.inChannels * g.outChannels <= FILTER_BYTES;
+  const tiling = tilingOf(pass, g, size);
+  const goes =
+    pass === 'dfilter' ? Math.ceil(tiling.tiles / chunkOf(tiling, g.inChannels + g.outChannels)) : 1;
+  return 4 * goes * tiling.products * g.inChannels * g.outChannels <= FILTER_BYTES;
 }
 
 /** The matrix products of a convolution by tiles. */
 export function tiledProblem(pass: ConvPass, g: ConvGeometry, size: TileSize): GemmProblem {
   const tiling = tilingOf(pass, g, size);
-  const tiles = chunkOf(tiling, g.inChannels + g.outChannels, TILES_BYTES);
+  const tiles = chunkOf(tiling, g.inChannels + g.outChannels);
   const count = tiling.products;
   if (pass === 'dfilter')
     return { kind: 'filter-gradient', rows: g.inChannels, columns: g.outChannels, depth: tiles, count };
@@ -251,15 +267,13 @@ const programOf = (transform: AxisTransform) => ({
   wgsl: () => axisTransformText(transform),
 });
 
-const tables = new WeakMap<GpuBackend, Map<string, TensorInfo>>();
+const tables = new WeakMap<GpuBackend, Map<Tiling, Partial<Record<'reads' | 'makes', TensorInfo>>>>();
 
-/** Places along the axes, tile by tile, on the GPU: a network asks for the same few over and over. */
-function placesOf(backend: GpuBackend, { axes }: Tiling, of: 'reads' | 'makes'): TensorInfo {
-  const places = axes.flatMap((axis) => axis[of].flat());
-  const key = places.join();
-  let known = tables.get(backend);
-  if (!known) tables.set(backend, (known = new Map()));
-  let found = known.get(key);
-  if (!found) known.set(key, (found = table(backend, Int32Array.from(places))));
-  return found;
+/** Places along the axes, tile by tile, on the GPU, where they stay: some kilobytes. */
+function placesOf(backend: GpuBackend, tiling: Tiling, of: 'reads' | 'makes'): TensorInfo {
+  let ofBackend = tables.get(backend);
+  if (!ofBackend) tables.set(backend, (ofBackend = new Map()));
+  let known = ofBackend.get(tiling);
+  if (!known) ofBackend.set(tiling, (known = {}));
+  return (known[of] ??= table(backend, Int32Array.from(tiling.axes.flatMap((axis) => axis[of].flat()))));
 }

@@ -34,6 +34,7 @@ export async function tuneConvolutions(
   convolutions: readonly PlannedConv[],
   { onProgress, signal, most }: TuningOptions = {},
 ): Promise<void> {
+  if (convolutions.length === 0) return;
   const settings = kernelSettings(backend);
   for (const [index, conv] of convolutions.entries()) {
     onProgress?.(index, convolutions.length);

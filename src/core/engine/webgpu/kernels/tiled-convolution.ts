@@ -33,8 +33,11 @@ export const TILE_SIZES = [2, 3, 4] as const satisfies readonly TileSize[];
 
 const sizeOf = ({ way }: TiledChoice): TileSize => Number(way.slice('tiles-'.length)) as TileSize;
 
-/** Bytes of transformed tiles, of both sides, that are held at a time. */
-const TILES_BYTES = 128 * 2 ** 20;
+/**
+ * Bytes of transformed tiles, of both sides, that are held at a time: they are written and read at once, and so many stay in the
+ * second-level cache of a large GPU (50 MB of an H100's), which memory could not keep up with.
+ */
+const TILES_BYTES = 32 * 2 ** 20;
 
 /** Bytes of a transformed filter, or of its sums, that are held beside them. */
 const FILTER_BYTES = 128 * 2 ** 20;

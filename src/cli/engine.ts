@@ -18,7 +18,9 @@ export async function withEngine<T>(
   work: (engine: EngineReport) => Promise<T>,
 ): Promise<T> {
   try {
-    return await work(await openEngine({ onFallback: tellFallback, ...flags }));
+    return await work(
+      await openEngine({ onFallback: tellFallback, onPlanReplaced: replacementTeller(), ...flags }),
+    );
   } finally {
     await closeEngine();
   }
@@ -30,6 +32,18 @@ function tellFallback(kernel: string): void {
   tell(
     `${kernel} is slow: this engine has no kernel of its own for it, so it runs in JavaScript, or of several kernels of TensorFlow.js.`,
   );
+}
+
+/** Tells of the first choice that is not replayed: others follow for the same reason. */
+function replacementTeller(): EngineOptions['onPlanReplaced'] {
+  let told = false;
+  return (conv, recorded, instead) => {
+    if (!told)
+      tell(
+        `This GPU does not compute as the run recorded it (${conv}: "${recorded}" was recorded, "${instead}" is used): the same network to within rounding, not to the bit.`,
+      );
+    told = true;
+  };
 }
 
 /**
@@ -66,7 +80,7 @@ export async function withEngineOf<T>(
     throw new InputError(
       `What is there was begun in ${precision} and goes on in it: leave out --precision ${flags.precision}, or give another --out.`,
     );
-  const asRecorded = name === 'wasm' ? { plan: plan ?? {} } : {};
+  const asRecorded = name === 'wasm' || name === 'webgpu' ? { plan: plan ?? {} } : {};
   const { tensorflow, gpuMemory } = flags;
   const options = {
     engine: name,

@@ -88,8 +88,9 @@ function gpuLines({ right, detail, gflops, adapter }: GpuVerdict): string[] {
 }
 
 /** How the convolutions' algorithms are chosen. */
-function planLine({ source, known, cache }: PlanReport): string {
+function planLine({ source, known, cache, detail }: PlanReport): string {
+  const also = detail === undefined ? '' : `; ${detail}`;
   if (source === 'estimated')
-    return `algorithms of convolutions by estimate: none has been timed on this machine yet (training does; they are kept in ${cache})`;
-  return `algorithms of ${known} convolutions as they were fastest on this machine (${cache}); others by estimate`;
+    return `algorithms of convolutions by estimate: none has been timed on this machine yet (training does; they are kept in ${cache})${also}`;
+  return `algorithms of ${known} convolutions as they were fastest on this machine (${cache}); others by estimate${also}`;
 }

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { InputError, messageOf } from '../errors';
 import type { EngineMemory, EngineName, EngineOptions, EngineReport } from './engine';
-import type { EngineOpener, OpenedEngine } from './opened-engine';
+import type { EngineOpener, OpenedEngine, PreparationWatch } from './opened-engine';
 import { openTensorflow } from './tensorflow/open';
 import { openTfjsCpu } from './tfjs-cpu';
 import type { RecordedPlan } from './wasm/conv-plan';
@@ -80,6 +80,18 @@ export function currentEngine(): EngineReport | undefined {
 /** The algorithm of every convolution so far, by shape and pass: recorded with a run so that it can be replayed. */
 export function enginePlan(): RecordedPlan | undefined {
   return open?.plan?.();
+}
+
+/**
+ * Lets the engine time the convolutions of work to come, where it cannot do so in the middle of that work (a GPU) and was
+ * opened to be tuned; else does nothing. `rehearsal` is to go through the same shapes and to free what it makes; what it
+ * computes is nonsense, and parameters stay as they are.
+ */
+export async function prepareEngine(
+  rehearsal: () => Promise<void>,
+  watch: PreparationWatch = {},
+): Promise<void> {
+  await open?.prepare?.(rehearsal, watch);
 }
 
 /** What the engine's memory holds. Undefined where tfjs's own backend computes. */

@@ -78,6 +78,8 @@ export interface PlanReport {
   readonly cache: string;
   /** Whether convolutions that are not known are timed when they come for the first time. */
   readonly tune: boolean;
+  /** What else was found about how this GPU multiplies. */
+  readonly detail?: string;
 }
 
 export interface EngineOptions {
@@ -103,6 +105,10 @@ export interface EngineOptions {
   readonly tensorflow?: TensorflowPlaces;
   /** Time the algorithms of each convolution once and remember what was fastest; else what is known, else an estimate. */
   readonly tune?: boolean;
+  /** Tune on a GPU in software too, where it takes minutes and says nothing about GPUs: for tests. */
+  readonly tuneSoftware?: boolean;
+  /** Hears of a recorded choice that this GPU cannot serve, once for each convolution, and of what computes instead. */
+  readonly onPlanReplaced?: (conv: string, recorded: string, instead: string) => void;
   /** A run's recorded choice of algorithms, to be replayed. */
   readonly plan?: Readonly<Record<string, string>>;
 }

@@ -261,6 +261,14 @@ class Run {
       {
         signal: this.process.signal,
         onCheckpoint: (kind, at, optimiser) => this.save(kind, at, optimiser),
+        onPreparing: (done, total) =>
+          options.onProgress?.({
+            phase: 'training',
+            done: 0,
+            total: training.epochs * perEpoch,
+            secondsLeft: null,
+            detail: `timing ways of computing convolutions, ${done} of ${total}`,
+          }),
         onEvent: (event) => {
           directory.append(event);
           if (event.type !== 'step') return;

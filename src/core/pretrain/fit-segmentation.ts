@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { addInto } from '../engine/ops/add-into';
 import { InputError, StoppedError } from '../errors';
+import type { PassOptions } from '../model/pass';
 import { Random } from '../random';
 import { augmentLabelled } from '../train/augment';
 import { epochBatches, stepsPerEpoch } from '../train/batches';
@@ -9,6 +10,7 @@ import { Pace, scalerOf } from '../train/fit';
 import { FIT_START, fitIsOver, type FitState } from '../train/fit-state';
 import type { LossScaler } from '../train/loss-scale';
 import { Optimiser } from '../train/optimiser';
+import { microBatchSizes, prepareTraining } from '../train/rehearsal';
 import { stack } from '../train/sample';
 import { scheduleFactor } from '../train/schedule';
 import type { PretrainingConfig } from './config';
@@ -40,6 +42,8 @@ export interface SegmentationFitHooks {
   /** Store the state and everything that going on exactly needs. */
   readonly onCheckpoint: (state: FitState, optimiser: Optimiser) => Promise<void>;
   readonly signal?: AbortSignal;
+  /** Hears how many convolutions are timed before training, where the engine does that. */
+  readonly onPreparing?: (done: number, total: number) => void;
 }
 
 export interface SegmentationFitData {
@@ -96,8 +100,18 @@ async function epochs(
   const pace = new Pace(perEpoch);
   const scaler = scalerOf(start);
   let state = start;
+  let prepared = false;
   while (!fitIsOver(state, training)) {
     const batches = epochBatches(order, training.batchSize, false, seed, state.epoch);
+    if (!prepared)
+      await prepareTraining(
+        network,
+        data.train[0].shape,
+        microBatchSizes(batches, training.microBatch),
+        passOptions(config),
+        { signal: hooks.signal, onProgress: hooks.onPreparing },
+      );
+    prepared = true;
     while (state.step < perEpoch) {
       if (hooks.signal?.aborted) {
         await hooks.onCheckpoint(state, optimiser);
@@ -171,13 +185,14 @@ export async function segmentationStep(
   optimiser: Optimiser,
   batch: readonly LabelledSample[],
   { members, leftRight }: Pick<SegmentationFitData, 'members' | 'leftRight'>,
-  { training }: PretrainingConfig,
+  config: PretrainingConfig,
   active: readonly number[],
   learningRate: number,
   randomFor: (sample: LabelledSample) => Random,
   scaler?: LossScaler,
 ): Promise<number> {
-  const { microBatch, checkpointActivations, augmentation } = training;
+  const { training } = config;
+  const { microBatch, augmentation } = training;
   const sums = new Map<string, tf.Tensor>();
   let loss = 0;
   for (let at = 0; at < batch.length; at += microBatch) {
@@ -189,7 +204,7 @@ export async function segmentationStep(
       part.map(({ data }) => data),
       shape,
     );
-    const pass = network.run(x, { statistics: 'batch', keepFrom: 0, checkpointActivations });
+    const pass = network.run(x, passOptions(config));
     const codes = joined(part.map((one) => one.codes));
     const logits = pass.output as tf.Tensor5D;
     const result = await segmentationLoss(
@@ -211,6 +226,10 @@ export async function segmentationStep(
   if (!scaler || (await scaler.accepts(sums))) optimiser.step(sums, learningRate);
   else tf.dispose([...sums.values()]);
   return loss;
+}
+
+function passOptions({ training }: PretrainingConfig): PassOptions {
+  return { statistics: 'batch', keepFrom: 0, checkpointActivations: training.checkpointActivations };
 }
 
 function joined(parts: readonly Uint16Array[]): Uint16Array {

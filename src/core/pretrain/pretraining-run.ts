@@ -197,6 +197,14 @@ class Pretraining {
       {
         signal: this.process.signal,
         onCheckpoint: (state, optimiser) => this.saveLast(state, optimiser),
+        onPreparing: (done, total) =>
+          options.onProgress?.({
+            phase: 'training',
+            done: 0,
+            total: training.epochs * perEpoch,
+            secondsLeft: null,
+            detail: `timing ways of computing convolutions, ${done} of ${total}`,
+          }),
         onEvent: (event) => {
           if (event.type === 'epoch') {
             directory.append({ ...event, validationLoss: null, validationAccuracy: null, best: false });

@@ -5,6 +5,7 @@ import { addInto } from '../engine/ops/add-into';
 import { crossEntropyGradient } from '../engine/ops/cross-entropy';
 import { InputError, StoppedError } from '../errors';
 import type { Network } from '../model/network';
+import type { PassOptions } from '../model/pass';
 import { lastFrozenValue, stageOf, type Stage } from '../model/stages';
 import { Random } from '../random';
 import { augment } from './augment';
@@ -15,6 +16,7 @@ import { FIT_START, fitIsOver, type FitState } from './fit-state';
 import { LossScaler } from './loss-scale';
 import { balancedWeights, crossEntropy, weightOf, weightedLabels } from './loss';
 import { Optimiser } from './optimiser';
+import { microBatchSizes, prepareTraining } from './rehearsal';
 import { predictSamples, stack, type Sample } from './sample';
 import { scheduleFactor } from './schedule';
 
@@ -46,6 +48,8 @@ export interface FitHooks {
   /** Store the state and everything it needs (`last`), or the weights alone (`best`). */
   readonly onCheckpoint: (kind: 'last' | 'best', state: FitState, optimiser: Optimiser) => Promise<void>;
   readonly signal?: AbortSignal;
+  /** Hears how many convolutions are timed before training, where the engine does that. */
+  readonly onPreparing?: (done: number, total: number) => void;
 }
 
 export interface FitData {
@@ -99,6 +103,7 @@ async function epochs(
   const fineTuning = config.fineTuning ?? NO_FINE_TUNING;
   const scaler = scalerOf(start);
   let state = start;
+  let prepared = '';
   while (!fitIsOver(state, config)) {
     const batches = epochBatches(data.train, config.batchSize, config.twinBatches, seed, state.epoch);
     const learning: Learning = {
@@ -106,6 +111,17 @@ async function epochs(
       factorOf: (stage) => rateFactor(fineTuning, stage),
       scaler,
     };
+    const sizes = microBatchSizes(batches, config.microBatch);
+    const needs = [...sizes, ...learning.frozen].join();
+    if (needs !== prepared)
+      await prepareTraining(
+        network,
+        data.train[0].shape,
+        sizes,
+        passOptions(network, config, learning.frozen),
+        { signal: hooks.signal, onProgress: hooks.onPreparing },
+      );
+    prepared = needs;
     while (state.step < perEpoch) {
       if (hooks.signal?.aborted) {
         await hooks.onCheckpoint('last', state, optimiser);
@@ -228,6 +244,14 @@ function requireFinite(loss: number, what: string, samples: readonly Sample[], l
   );
 }
 
+function passOptions(
+  { program }: Network,
+  { checkpointActivations }: TrainingConfig,
+  frozen: ReadonlySet<Stage>,
+): PassOptions {
+  return { statistics: 'batch', keepFrom: lastFrozenValue(program, frozen), checkpointActivations, frozen };
+}
+
 /** Which parts of a network learn in a step, and how fast. */
 export interface Learning {
   readonly frozen: ReadonlySet<Stage>;
@@ -255,7 +279,6 @@ export async function trainStep(
   randomFor: (sample: Sample) => Random,
   { frozen, factorOf, scaler }: Learning = ALL_ALIKE,
 ): Promise<number> {
-  const keepFrom = lastFrozenValue(network.program, frozen);
   const totalWeight = weightOf(
     batch.map((sample) => sample.label),
     classWeights,
@@ -270,8 +293,7 @@ export async function trainStep(
       ),
       part[0].shape,
     );
-    const { checkpointActivations } = config;
-    const pass = network.run(x, { statistics: 'batch', keepFrom, checkpointActivations, frozen });
+    const pass = network.run(x, passOptions(network, config, frozen));
     const labels = part.map((sample) => sample.label);
     parts.push({ logits: tf.clone(pass.logits), labels });
     const scaledDown = totalWeight / (scaler?.scale ?? 1);

@@ -11,7 +11,8 @@ const SHAPES: readonly Shape5[] = [
   [2, 5, 4, 6, 16],
   [1, 1, 1, 1, 5],
   [3, 3, 7, 2, 17],
-  [5, 4, 3, 5, 3],
+  // Fours of channels, and more than a workgroup takes.
+  [5, 4, 3, 5, 72],
   // Several chunks of partial sums, several blocks of channels, and a part of each.
   [1, 9, 14, 17, 35],
 ];

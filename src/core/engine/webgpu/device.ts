@@ -11,8 +11,14 @@ const FEATURES = [
   'chromium-experimental-subgroup-matrix',
 ] as const;
 
-/** Dawn shows its experiments (subgroup matrices) only where this is allowed. */
-const DAWN_OPTIONS = ['enable-dawn-features=allow_unsafe_apis'];
+/**
+ * Dawn shows its experiments (subgroup matrices) only where unsafe interfaces are allowed, and rounds the GPU's clock to 0.1 ms
+ * for web pages, from whom we have nothing to hide.
+ */
+const DAWN_OPTIONS = [
+  'enable-dawn-features=allow_unsafe_apis',
+  'disable-dawn-features=timestamp_quantization',
+];
 
 /** A GPU in use. What goes wrong on it is remembered, for WebGPU tells it apart from the call that caused it. */
 export class GpuDevice {

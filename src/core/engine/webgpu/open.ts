@@ -1,7 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { createHash } from 'node:crypto';
 import { InputError } from '../../errors';
-import type { EngineOptions, Precision } from '../engine';
+import type { EngineOptions, PlanReport, Precision } from '../engine';
 import type { OpenedEngine } from '../opened-engine';
+import { PlanCache } from '../plan-cache';
 import type { GpuBackend } from './backend';
 import { GpuDevice } from './device';
 import { gpuHalfTest, gpuSelfTest } from './self-test';
@@ -28,6 +30,7 @@ export async function openWebgpu(options: EngineOptions): Promise<OpenedEngine> 
   kernelSettings(backend).precision = precision;
   const { report } = gpu;
   const { pool } = backend;
+  const plans = await openPlans(backend, options);
   return {
     report: {
       name: 'webgpu',
@@ -36,8 +39,10 @@ export async function openWebgpu(options: EngineOptions): Promise<OpenedEngine> 
       node: process.version,
       reason: `asked for: ${report.description}`,
       adapter: report,
+      plan: plans.report,
       selfTest: [],
     },
+    ...plans.engine,
     memory: () => ({
       inUse: pool.numBytesUsed,
       reserved: pool.numBytesAllocated,
@@ -49,6 +54,65 @@ export async function openWebgpu(options: EngineOptions): Promise<OpenedEngine> 
     close: async () => {
       tf.removeBackend(BACKEND_NAME);
       gpu.close();
+    },
+  };
+}
+
+/** Choices that a GPU in software times of each way: it takes seconds to compile one. */
+const MOST_BY_SOFTWARE = 1;
+
+/** The plan of convolutions: what is recorded, what this GPU's cache knows, and timing where it is asked for. */
+async function openPlans(
+  backend: GpuBackend,
+  options: EngineOptions,
+): Promise<{ report: PlanReport; engine: Pick<OpenedEngine, 'plan' | 'prepare'> }> {
+  const { kernelSettings } = await import('./kernels/settings');
+  const { GpuPlan } = await import('./kernels/gpu-plan');
+  const { kernelTexts } = await import('./kernels/kernel-texts');
+  const { tuneConvolutions } = await import('./tuning');
+  const { rightMatrices } = await import('./matrix-units');
+  const { report } = backend.gpu;
+  const { vendor, architecture, description, features, dawn } = report;
+  const cache = new PlanCache('webgpu-convolutions', {
+    gpu: description,
+    vendor,
+    architecture,
+    features: features.join(' '),
+    dawn,
+    kernels: createHash('sha256').update(kernelTexts()).digest('hex').slice(0, 16),
+  });
+  const timed = cache.read();
+  const settings = kernelSettings(backend);
+  const { abilities, detail } = await rightMatrices(backend, settings.precision);
+  settings.matrices = abilities;
+  const plan = new GpuPlan({
+    recorded: options.plan,
+    timed,
+    abilities: settings,
+    onReplaced: options.onPlanReplaced,
+  });
+  settings.plan = plan;
+  const tune = options.tune === true && (!report.software || options.tuneSoftware === true);
+  const known = Object.keys(options.plan ?? timed).length;
+  return {
+    report: {
+      source: options.plan ? 'recorded' : known > 0 ? 'timed' : 'estimated',
+      known,
+      cache: cache.path,
+      tune,
+      ...(detail !== undefined && { detail }),
+    },
+    engine: {
+      plan: () => plan.used(),
+      prepare: async (rehearsal, watch) => {
+        if (!tune) return;
+        const unknown = await plan.unknownTo(() => backend.rehearse(rehearsal));
+        await tuneConvolutions(backend, unknown, {
+          ...watch,
+          most: report.software ? MOST_BY_SOFTWARE : undefined,
+        });
+        await cache.keep(plan.timedNow());
+      },
     },
   };
 }

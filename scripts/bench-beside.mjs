@@ -64,10 +64,12 @@ async function measure(checkout, cohort, scan) {
   const model = mkdtempSync(join(folder, 'model-'));
   const fit = ['--cohort', cohort, ...network, '--batch', '4', '--fold', '1/4', '--patience', '0'];
   fcd(checkout, ['train', ...fit, '--out', join(model, 'run'), '--epochs', '1']);
+  // Older checkouts know no background: there, a class map takes all cores, as it did.
+  const pace = helpOf(checkout, 'explain').includes('--background') ? ['--background'] : [];
   const map = () => {
     const began = performance.now();
     const out = join(model, 'map.nii.gz');
-    fcd(checkout, ['explain', '--model', join(model, 'run'), '--input', scan, '--out', out, '--background']);
+    fcd(checkout, ['explain', '--model', join(model, 'run'), '--input', scan, '--out', out, ...pace]);
     return performance.now() - began;
   };
   map();
@@ -90,7 +92,7 @@ async function measure(checkout, cohort, scan) {
         const began = performance.now();
         const out = join(model, 'beside.nii.gz');
         await fcdBeside(checkout, [
-          ...['explain', '--model', join(model, 'run'), '--input', scan, '--out', out, '--background'],
+          ...['explain', '--model', join(model, 'run'), '--input', scan, '--out', out, ...pace],
         ]);
         mapsBeside.push(performance.now() - began);
       }
@@ -124,6 +126,10 @@ function steps(run) {
     .map((line) => JSON.parse(line))
     .filter(({ type }) => type === 'step')
     .map(({ time }) => Date.parse(time));
+}
+
+function helpOf(checkout, command) {
+  return execFileSync(process.execPath, [join(checkout, 'bin/fcd'), command, '--help'], { encoding: 'utf8' });
 }
 
 function fcd(checkout, args) {

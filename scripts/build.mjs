@@ -31,6 +31,9 @@ const PROGRAMS = {
   'scripts/transfer-trial/trial.ts': 'dist/trial/trial.js',
   'scripts/ship-weights/ship.ts': 'dist/trial/ship-weights.js',
   'scripts/mask-figures.ts': 'dist/trial/mask-figures.js',
+  'scripts/gpu-trial/conformance.ts': 'dist/gpu-trial/conformance.js',
+  'scripts/gpu-trial/curve.ts': 'dist/gpu-trial/curve.js',
+  'scripts/loss-curves/main.ts': 'dist/trial/loss-curves.js',
 };
 
 /**

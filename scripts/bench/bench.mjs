@@ -1,20 +1,29 @@
-// Measures the CPU engine: single layers, whole training steps, inference and class maps, in turns with PyTorch.
-import { writeFileSync, mkdirSync } from 'node:fs';
+// Measures an engine: single layers, whole training steps, inference and class maps, in turns with PyTorch. The engine is the
+// CPU's, or a GPU's with --engine webgpu.
+import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { CASES } from './cases.mjs';
 import { measureCase } from './case.mjs';
+import { benchGpu } from './gpu/bench-gpu.mjs';
+import { SIZES } from './gpu/sizes.mjs';
 import { measureGrids, measureLayers, measureNetworks } from './layers.mjs';
 import { startPeers } from './peers.mjs';
+import { writeResults } from './results.mjs';
 
-const HELP = `npm run bench -- [--peer torch] [--only NAME ...] [--rounds N] [--profile] [--out FILE]
+const HELP = `npm run bench -- [--engine webgpu] [--peer torch] [--only NAME ...] [--rounds N] [--profile] [--out FILE]
 
-  --peer torch       measure in turns with PyTorch (Debian's python3-torch; FCD_PYTHON names another Python)
+  --engine NAME      wasm (default) or webgpu
+  --peer torch       measure in turns with PyTorch (Debian's python3-torch; FCD_PYTHON names another Python), on a GPU on the
+                     same device; --peer wasm: in turns with our engine on the processor (webgpu alone)
+  --precision P      webgpu: f32, f16 or both (default; f16 where the GPU has it)
+  --sizes NAME       webgpu: full (default), or tiny: what a GPU in software can do
+  --ceilings FILE    webgpu: results that hold the device's ceilings, so that they are not measured again
   --only NAME ...    only what has all words of one NAME in its own: "step 96", "layers 7x7x7", grids, "network resnet50", gradcam, ...
   --rounds N         turns that each side takes (default 5; the median counts)
-  --threads N        threads of both sides (default: physical cores)
+  --threads N        threads of both sides on the processor (default: physical cores)
   --module NAME      a kernel module by name: simd256, simd128-relaxed, simd128-strict
   --optimiser NAME   adam (default, as in \`fcd train\`) or sgd
   --checkpoint-activations   train with activation checkpointing (our side only)
@@ -32,7 +41,11 @@ process.stdout.on('error', (error) => {
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    peer: { type: 'string' },
+    engine: { type: 'string', default: 'wasm' },
+    peer: { type: 'string', multiple: true, default: [] },
+    precision: { type: 'string', default: 'both' },
+    sizes: { type: 'string', default: 'full' },
+    ceilings: { type: 'string' },
     only: { type: 'string', multiple: true, default: [] },
     rounds: { type: 'string', default: '5' },
     threads: { type: 'string' },
@@ -49,8 +62,13 @@ if (options.help) {
   console.log(HELP);
   process.exit(0);
 }
-if (options.peer && options.peer !== 'torch') throw new Error(`--peer knows "torch", not "${options.peer}".`);
-if (!['adam', 'sgd'].includes(options.optimiser)) throw new Error('--optimiser is adam or sgd.');
+oneOf('--engine', options.engine, ['wasm', 'webgpu']);
+for (const peer of options.peer)
+  if (peer !== 'torch' && !(peer === 'wasm' && options.engine === 'webgpu'))
+    throw new Error(`--peer knows "torch", not "${peer}".`);
+oneOf('--optimiser', options.optimiser, ['adam', 'sgd']);
+oneOf('--precision', options.precision, ['f32', 'f16', 'both']);
+oneOf('--sizes', options.sizes, Object.keys(SIZES));
 const rounds = wholeNumber('--rounds', options.rounds);
 const here = dirname(fileURLToPath(import.meta.url));
 const out = resolve(options.out ?? options.json ?? join(here, '..', '..', 'dist', 'bench', 'results.json'));
@@ -65,18 +83,41 @@ const settings = {
   module: options.module,
   optimiser: options.optimiser,
   checkpointActivations: options['checkpoint-activations'],
-  torch: options.peer === 'torch',
+  torch: options.peer.includes('torch'),
   rounds,
   profile: options.profile,
 };
 const start = (more = {}) => startPeers({ ...settings, ...more }, running);
 
-const results = { layers: [], grids: [], networks: [], cases: [] };
-const headlines = [];
-let machine;
 try {
+  const results = options.engine === 'webgpu' ? await onGpu() : await onProcessor();
+  writeResults(out, results);
+  console.log(`\n${out}`);
+  for (const line of results.headlines) console.log(line);
+} finally {
+  stopAll();
+}
+
+function onGpu() {
+  const { optimiser, checkpointActivations, threads } = settings;
+  const precisions = options.precision === 'both' ? ['f32', 'f16'] : [options.precision];
+  const asked = {
+    precisions,
+    sizes: options.sizes,
+    peers: options.peer,
+    rounds,
+    isWanted,
+    settings: { optimiser, checkpointActivations, threads },
+    ceilings: options.ceilings && JSON.parse(readFileSync(options.ceilings, 'utf8')).ceilings,
+  };
+  return benchGpu(asked, running, (results) => writeResults(out, results));
+}
+
+async function onProcessor() {
+  const results = { layers: [], grids: [], networks: [], cases: [] };
+  const headlines = [];
   const probe = await start({ torch: false });
-  machine = await probe.ours.ask({ do: 'machine' });
+  const machine = await probe.ours.ask({ do: 'machine' });
   probe.stop();
   settings.threads = machine.threads;
   console.log(
@@ -89,20 +130,12 @@ try {
   results.networks = await measureNetworks(context, headlines);
   for (const one of CASES)
     if (isWanted(one.name)) results.cases.push(await measureCase(context, one, headlines));
-} finally {
-  stopAll();
+  const { node, cpu } = { node: process.version, cpu: cpus()[0].model };
+  return { date: new Date().toISOString(), node, cpu, ...machine, settings, headlines, ...results };
 }
 
-mkdirSync(dirname(out), { recursive: true });
-writeFileSync(
-  out,
-  `${JSON.stringify({ date: new Date().toISOString(), node: process.version, cpu: cpus()[0].model, ...machine, settings, headlines, ...results }, null, 2)}\n`,
-);
-console.log(`\n${out}`);
-for (const line of headlines) console.log(line);
-
 function stopAll() {
-  for (const peers of running) peers.stop();
+  for (const peer of running) peer.stop();
 }
 
 function wholeNumber(flag, text) {
@@ -110,4 +143,8 @@ function wholeNumber(flag, text) {
   if (!Number.isInteger(value) || value < 1)
     throw new Error(`${flag} must be a whole number from 1, not ${text}.`);
   return value;
+}
+
+function oneOf(flag, value, known) {
+  if (!known.includes(value)) throw new Error(`${flag} knows ${known.join(', ')}, not ${value}.`);
 }

@@ -1,5 +1,6 @@
 // Single convolutions: forward, input gradient and filter gradient.
 import { CASES } from './cases.mjs';
+import { layerName } from './layer-name.mjs';
 import { median, table } from './print.mjs';
 
 const cube = (n) => [n, n, n];
@@ -80,14 +81,7 @@ async function measureNetwork(context, network, headlines) {
   const probe = await context.start({ torch: false });
   const { layers } = await probe.ours.ask({ do: 'layersOf', ...network });
   probe.stop();
-  const triple = (sizes) => (new Set(sizes).size === 1 ? `${sizes[0]}^3` : sizes.join('x'));
-  const shapes = layers.map((layer) => {
-    const { kernel, stride, inChannels, outChannels, input, dilation, times } = layer;
-    const strided = Math.max(...stride) > 1 ? ` stride ${triple(stride)}` : '';
-    const dilated = Math.max(...dilation) > 1 ? ` dilation ${dilation[0]}` : '';
-    const name = `${times} x ${triple(kernel)}${strided}${dilated}, ${inChannels} to ${outChannels} at ${triple(input)}`;
-    return { ...layer, name };
-  });
+  const shapes = layers.map((layer) => ({ ...layer, name: layerName(layer) }));
   console.log(`\n${network.name}`);
   const results = await measureShapes(context, shapes);
   const cost = ({ ms, times }) => ms * times;

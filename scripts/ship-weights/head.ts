@@ -104,7 +104,7 @@ async function heldOutDice(model: string, work: string): Promise<TaskDice[]> {
     const source = participantId.replace(/_(T1w|FLAIR)$/, '');
     const { volume } = await readNifti(join(work, 'any-contrast', `${participantId}.nii.gz`));
     const labels = await readNifti(join(work, 'any-contrast', `${source}_inside.nii.gz`));
-    const mask = insideOn(segmentInside(network, recipe, volume), volume);
+    const mask = insideOn(await segmentInside(network, recipe, volume), volume);
     found.push({ participantId, source, dice: [diceOverlap(mask.data, labels.volume.data)] });
   }
   network.dispose();

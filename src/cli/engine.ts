@@ -2,11 +2,14 @@ import type { RunRecord } from '../protocol/run';
 import { closeEngine, openEngine } from '../core/engine/choose';
 import { ENGINES, type EngineName, type EngineOptions, type EngineReport } from '../core/engine/engine';
 import { InputError } from '../core/errors';
+import { precisionOf } from '../core/experiment/engine-of-run';
 import { tell } from './terminal';
 
-/** `wasm simd256, 2 threads`; `webgpu`. */
-export function engineName({ name, module, threads }: EngineReport): string {
-  return name === 'webgpu' ? name : `${[name, module].filter(Boolean).join(' ')}, ${threads} threads`;
+/** `wasm simd256, 2 threads`; `webgpu, f16`. */
+export function engineName({ name, module, threads, precision }: EngineReport): string {
+  return name === 'webgpu'
+    ? `${name}, ${precision}`
+    : `${[name, module].filter(Boolean).join(' ')}, ${threads} threads`;
 }
 
 /** Does work with the engine that the flags name, and closes it whatever happens. */
@@ -15,7 +18,9 @@ export async function withEngine<T>(
   work: (engine: EngineReport) => Promise<T>,
 ): Promise<T> {
   try {
-    return await work(await openEngine({ onFallback: tellFallback, ...flags }));
+    return await work(
+      await openEngine({ onFallback: tellFallback, onPlanReplaced: replacementTeller(), ...flags }),
+    );
   } finally {
     await closeEngine();
   }
@@ -27,6 +32,18 @@ function tellFallback(kernel: string): void {
   tell(
     `${kernel} is slow: this engine has no kernel of its own for it, so it runs in JavaScript, or of several kernels of TensorFlow.js.`,
   );
+}
+
+/** Tells of the first choice that is not replayed: others follow for the same reason. */
+function replacementTeller(): EngineOptions['onPlanReplaced'] {
+  let told = false;
+  return (conv, recorded, instead) => {
+    if (!told)
+      tell(
+        `This GPU does not compute as the run recorded it (${conv}: "${recorded}" was recorded, "${instead}" is used): the same network to within rounding, not to the bit.`,
+      );
+    told = true;
+  };
 }
 
 /**
@@ -50,7 +67,7 @@ export async function withNamedEngine<T>(
  */
 export async function withEngineOf<T>(
   record: RunRecord,
-  flags: Pick<EngineOptions, 'threads' | 'engine' | 'tensorflow'>,
+  flags: Pick<EngineOptions, 'threads' | 'engine' | 'tensorflow' | 'precision' | 'gpuMemory'>,
   work: (engine: EngineReport) => Promise<T>,
 ): Promise<T> {
   const { name, module, threads, plan } = record.engine;
@@ -58,9 +75,22 @@ export async function withEngineOf<T>(
   if (asked !== 'auto' && asked !== name) return withNamedEngine(flags, work);
   if (!isEngine(name))
     throw new InputError(`The run was computed by the engine ${name}, which this version does not have.`);
-  const asRecorded = name === 'wasm' ? { plan: plan ?? {} } : {};
-  const { tensorflow } = flags;
-  const options = { engine: name, module, threads: flags.threads ?? threads, tensorflow, ...asRecorded };
+  const precision = precisionOf(record.engine);
+  if (flags.precision !== undefined && flags.precision !== precision)
+    throw new InputError(
+      `What is there was begun in ${precision} and goes on in it: leave out --precision ${flags.precision}, or give another --out.`,
+    );
+  const asRecorded = name === 'wasm' || name === 'webgpu' ? { plan: plan ?? {} } : {};
+  const { tensorflow, gpuMemory } = flags;
+  const options = {
+    engine: name,
+    module,
+    threads: flags.threads ?? threads,
+    precision,
+    gpuMemory,
+    tensorflow,
+    ...asRecorded,
+  };
   return withEngine(options, (engine) => {
     if (engine.threads !== threads)
       tell(

@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { TensorflowPlaces } from '../protocol/tensorflow';
 import { MODALITIES, type Modality } from '../core/cohort/cohort';
-import { ENGINES, type EngineName } from '../core/engine/engine';
+import { ENGINES, PRECISIONS, type EngineName, type Precision } from '../core/engine/engine';
 import { InputError } from '../core/errors';
 import { GEOMETRIES, type GeometryName } from '../core/model/geometry';
 import {
@@ -110,6 +110,9 @@ export interface EngineFlags {
   readonly tensorflow?: TensorflowPlaces;
   readonly threads?: number;
   readonly background?: boolean;
+  readonly precision?: Precision;
+  /** Bytes. */
+  readonly gpuMemory?: number;
 }
 
 export function addEngineOptions(command: Command): Command {
@@ -123,6 +126,17 @@ export function addEngineOptions(command: Command): Command {
       '--tensorflow <folder>',
       "engine tensorflow: a folder in which npm installed @tensorflow/tfjs-node-gpu or -node ('.' for this one)",
       (folder): TensorflowPlaces => ({ named: folder }),
+    )
+    .addOption(
+      new Option(
+        '--precision <name>',
+        'f16: convolutions multiply in half precision, on a GPU that has it; the rest stays in single (default: f32)',
+      ).choices([...PRECISIONS]),
+    )
+    .option(
+      '--gpu-memory <GB>',
+      "so much of a GPU's memory may be taken (default: as much as there is, which WebGPU does not tell)",
+      gigabytes,
     )
     .option('--threads <n>', 'threads of the engine (default: physical cores)', wholeNumber(1))
     .option('--background', 'one thread at low priority, for work beside a training run');
@@ -170,6 +184,11 @@ export function foldOf(text: string): { index: number; count: number } {
   if (!match || count < 2 || index < 1 || index > count)
     throw new InvalidArgumentError('Give k/K with 1 <= k <= K and K >= 2, e.g. 1/5.');
   return { index: index - 1, count };
+}
+
+/** Bytes of so many GB. */
+function gigabytes(text: string): number {
+  return numberWithin(0.1, 4096)(text) * 2 ** 30;
 }
 
 function width(text: string): number {

@@ -32,11 +32,16 @@ export function addTrainingOptions(command: Command, base = DEFAULT_TRAINING): C
     .option('--training <file>', 'training configuration as JSON (what is not in it keeps its default)')
     .option('--epochs <n>', `epochs (default ${base.epochs})`, wholeNumber(1))
     .option('--batch <n>', `volumes per step (default ${base.batchSize})`, wholeNumber(1))
-    .option('--micro-batch <n>', 'volumes computed at once (default: the batch)', wholeNumber(1))
+    .option(
+      '--micro-batch <n>',
+      'volumes computed at once (default: the batch, or the largest part of it that fits the memory)',
+      wholeNumber(1),
+    )
     .option(
       '--checkpoint-activations',
-      'keep less for the backward pass and compute it again: a third slower',
+      'keep less for the backward pass and compute it again: a third slower (default: where memory asks for it)',
     )
+    .option('--no-checkpoint-activations', 'never do so')
     .addOption(
       new Option('--optimiser <name>', `default ${base.optimiser.kind}`).choices(['sgd', 'adam', 'adamw']),
     )
@@ -99,6 +104,7 @@ export async function trainingGiven(flags: TrainingFlags, base = DEFAULT_TRAININ
         flags.microBatch ??
         Math.min(merged.microBatch === base.microBatch ? batchSize : merged.microBatch, batchSize),
       checkpointActivations: flags.checkpointActivations ?? merged.checkpointActivations,
+      ...fixedBy({ ...fromFile, ...explicit(flags) }, batchSize),
       optimiser: {
         ...optimiser,
         learningRate: flags.lr ?? optimiser.learningRate,
@@ -127,6 +133,28 @@ function fineTuningGiven(
       unfreezeEvery: unfreezeEvery ?? base.unfreezeEvery,
     },
   };
+}
+
+/** What was said of how steps are computed. */
+function explicit({ microBatch, checkpointActivations }: TrainingFlags): Partial<TrainingConfig> {
+  return {
+    ...(microBatch !== undefined && { microBatch }),
+    ...(checkpointActivations !== undefined && { checkpointActivations }),
+  };
+}
+
+/**
+ * What of it memory must not change although it looks like the default. Nothing where nothing was said: such runs of
+ * before and after are described alike.
+ */
+function fixedBy(
+  { microBatch, checkpointActivations, fixed: named = [] }: Partial<TrainingConfig>,
+  batchSize: number,
+): Pick<TrainingConfig, 'fixed'> {
+  const fixed = new Set(named);
+  if (microBatch === batchSize) fixed.add('microBatch');
+  if (checkpointActivations === false) fixed.add('checkpointActivations');
+  return fixed.size > 0 ? { fixed: [...fixed] } : {};
 }
 
 async function readObject(path: string): Promise<Partial<TrainingConfig>> {

@@ -20,6 +20,9 @@ export const COMPUTE_ERROR = {
   cancelled: -32800,
 } as const;
 
+/** Convolutions multiply in single precision, or in half precision on a GPU that has it. */
+export const precisionSchema = v.picklist(['f32', 'f16']);
+
 /** How a process computes, for its whole life. */
 export const computeSettingsSchema = v.object({
   /** One thread at low priority, for a training run has the machine. */
@@ -28,13 +31,22 @@ export const computeSettingsSchema = v.object({
   engine: v.string(),
   /** 0: the physical cores. */
   threads: v.number(),
+  precision: precisionSchema,
+  /** GB of a GPU's memory that may be taken; 0: as much as there is. */
+  gpuMemory: v.number(),
 });
 export type ComputeSettings = v.InferOutput<typeof computeSettingsSchema>;
 
 /** Environment variable that holds {@link computeSettingsSchema} as JSON. */
 export const COMPUTE_SETTINGS = 'FCD_COMPUTE_SETTINGS';
 
-export const USUAL_SETTINGS: ComputeSettings = { background: false, engine: 'auto', threads: 0 };
+export const USUAL_SETTINGS: ComputeSettings = {
+  background: false,
+  engine: 'auto',
+  threads: 0,
+  precision: 'f32',
+  gpuMemory: 0,
+};
 
 /** Parameters on the wire. */
 export function envelope<S extends v.GenericSchema>(params: S) {
@@ -154,6 +166,7 @@ export const engineReportSchema = v.object({
   engine: v.string(),
   module: v.nullable(v.string()),
   threads: v.number(),
+  precision: precisionSchema,
   node: v.string(),
   reason: v.string(),
   /** The GPU in use, or why none is; null where that was not asked. */

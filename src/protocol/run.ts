@@ -10,6 +10,8 @@ export const engineSchema = v.object({
   /** The GPU of the engine webgpu, in its driver's words. */
   adapter: v.optional(v.string()),
   threads: v.number(),
+  /** Absent in runs of earlier versions: single precision. */
+  precision: v.optional(v.picklist(['f32', 'f16'])),
   node: v.string(),
   /** Algorithm of every convolution by shape and pass: a run that goes on replays it. */
   plan: v.optional(v.record(v.string(), v.string())),
@@ -90,6 +92,8 @@ export const runSchema = v.object({
   recipe: v.record(v.string(), v.unknown()),
   init: initSchema,
   training: v.record(v.string(), v.unknown()),
+  /** How steps are computed so that they fit the engine's memory; absent until that is known, and in earlier versions. */
+  step: v.optional(v.object({ microBatch: v.number(), checkpointActivations: v.boolean() })),
   engine: engineSchema,
   /** There where a run pre-trains on segmentation; any other run classifies. */
   segmentation: v.optional(segmentationSchema),
@@ -128,6 +132,9 @@ export const eventSchema = v.variant('type', [
     step: v.number(),
     loss: v.number(),
     learningRate: v.number(),
+    /** In half precision: with what the loss was multiplied, and whether the step was left out for overflow. */
+    lossScale: v.optional(v.number()),
+    skipped: v.optional(v.boolean()),
     secondsLeft: v.nullable(v.number()),
   }),
   v.object({

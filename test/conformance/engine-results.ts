@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { unscale } from '../../src/core/engine/ops/unscale';
 import { explainVolume } from '../../src/core/explain/explain-volume';
 import { networkInput } from '../../src/core/model/input';
 import { Network } from '../../src/core/model/network';
@@ -14,6 +15,13 @@ export type Results = Map<string, Float32Array>;
 
 const CLASS_WEIGHTS = [0.6, 1.7];
 
+export interface ResultOptions {
+  /** Gradients are of so many times the loss, and divided by it afterwards: for half precision. */
+  readonly lossScale?: number;
+  /** Changes input and parameters before they are used. */
+  readonly change?: (values: Float32Array) => Float32Array;
+}
+
 /**
  * What the engine that is open makes of a case, under the names that torch_peer.py uses. `scales` are the powers of two,
  * by parameter, that the optimiser's moments are made with.
@@ -22,16 +30,18 @@ export async function engineResults(
   given: Case,
   batch: readonly (readonly Volume[])[],
   scales: ReadonlyMap<string, number>,
+  { lossScale = 1, change = (values) => values }: ResultOptions = {},
 ): Promise<Results> {
   const results: Results = new Map();
   const network = new Network(specOf(given), 0);
   for (const { name, shape } of network.weights.expected())
-    network.weights.setFromBorder(name, parameter(given, name, shape));
-  const x = inputOf(batch, network);
+    network.weights.setFromBorder(name, change(parameter(given, name, shape)));
+  const seen = batch.map((channels) => channels.map((one) => ({ ...one, data: change(one.data) })));
+  const x = inputOf(seen, network);
   try {
-    await evaluate(given, network, x, batch[0], results);
-    if (given.thorough) await evaluationGradients(network, x, results);
-    if (given.optimiser) await train(given, network, x, scales, results);
+    await evaluate(given, network, x, seen[0], results);
+    if (given.thorough) await evaluationGradients(network, x, lossScale, results);
+    if (given.optimiser) await train(given, network, x, scales, lossScale, results);
   } finally {
     x.dispose();
     network.dispose();
@@ -59,8 +69,13 @@ async function evaluate(
   }
 }
 
-async function evaluationGradients(network: Network, x: tf.Tensor5D, results: Results): Promise<void> {
-  const { gradients, dx } = await stepGradients(network, x, 'running');
+async function evaluationGradients(
+  network: Network,
+  x: tf.Tensor5D,
+  lossScale: number,
+  results: Results,
+): Promise<void> {
+  const { gradients, dx } = await stepGradients(network, x, 'running', lossScale);
   results.set('input/evaluation gradient', dx);
   for (const [name, gradient] of gradients) {
     results.set(`evaluation-gradient/${name}`, await awaited(network.weights.borderReads(name, gradient)));
@@ -73,10 +88,11 @@ async function train(
   network: Network,
   x: tf.Tensor5D,
   scales: ReadonlyMap<string, number>,
+  lossScale: number,
   results: Results,
 ): Promise<void> {
   const { weights } = network;
-  const { gradients, dx, logits, loss } = await stepGradients(network, x, 'batch');
+  const { gradients, dx, logits, loss } = await stepGradients(network, x, 'batch', lossScale);
   results.set('training/logits', logits);
   results.set('training/loss', Float32Array.of(loss));
   results.set('input/gradient', dx);
@@ -120,17 +136,20 @@ async function stepGradients(
   network: Network,
   x: tf.Tensor5D,
   statistics: 'batch' | 'running',
+  lossScale: number,
 ): Promise<StepGradients> {
   const pass = network.run(x, { statistics, keepFrom: 0 });
   const logits = (await pass.logits.data<'float32'>()).slice();
   const labels = Array.from({ length: x.shape[0] }, (_, n) => n % 2);
   const { loss, gradient } = crossEntropy(logits, labels, CLASS_WEIGHTS);
   network.updateRunning(pass.batchStatistics());
-  const dlogits = tf.tensor2d(gradient, [labels.length, CLASS_WEIGHTS.length]);
+  const scaled = gradient.map((slope) => slope * lossScale);
+  const dlogits = tf.tensor2d(scaled, [labels.length, CLASS_WEIGHTS.length]);
   const { parameters, value } = pass.backward(dlogits, { parameters: true, to: 0 });
   dlogits.dispose();
   if (!value) throw new Error('No gradient reached the input.');
-  const dx = (await value.data<'float32'>()).slice();
+  const dx = (await value.data<'float32'>()).map((slope) => slope / lossScale);
+  if (lossScale !== 1) unscale(parameters.values(), lossScale).dispose();
   value.dispose();
   return { gradients: parameters, dx, logits, loss };
 }

@@ -103,8 +103,8 @@ export class FixtureReference implements Reference {
     private readonly parameters: readonly string[],
   ) {}
 
-  static read(given: Case, parameters: readonly string[]): FixtureReference {
-    const text = readFileSync(join(HERE, 'fixtures', `${given.name}.json`), 'utf8');
+  static read(given: Case, parameters: readonly string[], folder = join(HERE, 'fixtures')): FixtureReference {
+    const text = readFileSync(join(folder, `${given.name}.json`), 'utf8');
     return new FixtureReference(JSON.parse(text) as Fixture, parameters);
   }
 

@@ -55,8 +55,9 @@ export function addDoctor(fcd: Command): void {
 }
 
 function forPeople({ version, runtime, machine, engine, gpu }: DoctorReport): string {
+  const used = engine.module ?? (engine.precision === 'f16' ? `${engine.name} f16` : engine.name);
   const tests = engine.selfTest.map((test) => [
-    test.module === (engine.module ?? engine.name) ? `* ${test.module}` : `  ${test.module}`,
+    test.module === used ? `* ${test.module}` : `  ${test.module}`,
     test.ok ? 'right' : 'not usable',
     test.ok ? test.gflops.toFixed(0) : '',
     test.detail,
@@ -81,13 +82,15 @@ function gpuLines({ right, detail, gflops, adapter }: GpuVerdict): string[] {
   const { maxBufferSize, maxStorageBufferBindingSize } = limits;
   return [
     `GPU      ${description}${software ? ' (software)' : ''}, Dawn ${dawn}: ${right ? `right, ${gflops.toPrecision(3)} GFLOP/s in a convolution` : 'not usable'}; ${detail}`,
+    `         ${features.includes('shader-f16') ? 'half precision (--precision f16) as well as single' : 'single precision alone (no shader-f16)'}`,
     `         a tensor at most ${gb(Math.min(maxBufferSize, maxStorageBufferBindingSize))} GB; ${features.join(', ') || 'no optional features'}`,
   ];
 }
 
 /** How the convolutions' algorithms are chosen. */
-function planLine({ source, known, cache }: PlanReport): string {
+function planLine({ source, known, cache, detail }: PlanReport): string {
+  const also = detail === undefined ? '' : `; ${detail}`;
   if (source === 'estimated')
-    return `algorithms of convolutions by estimate: none has been timed on this machine yet (training does; they are kept in ${cache})`;
-  return `algorithms of ${known} convolutions as they were fastest on this machine (${cache}); others by estimate`;
+    return `algorithms of convolutions by estimate: none has been timed on this machine yet (training does; they are kept in ${cache})${also}`;
+  return `algorithms of ${known} convolutions as they were fastest on this machine (${cache}); others by estimate${also}`;
 }

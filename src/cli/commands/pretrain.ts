@@ -92,10 +92,10 @@ export function addPretrain(fcd: Command): void {
   addNetworkOptions(command);
   addRecipeOptions(command);
   addEngineOptions(command);
-  // A run that goes on is what its run.json says; only thread count and engine may follow the machine.
+  // A run that goes on is what its run.json says; only threads, engine and memory may follow the machine.
   const decided = command.options
     .map((option) => option.attributeName())
-    .filter((name) => name !== 'threads' && name !== 'engine');
+    .filter((name) => !['threads', 'engine', 'gpuMemory'].includes(name));
   command
     .addOption(new Option('--resume <run>', 'go on with a run that was stopped').conflicts(decided))
     .action(async (flags: PretrainFlags) => {

@@ -64,10 +64,10 @@ export function addTrain(fcd: Command): void {
   addNetworkOptions(command);
   addRecipeOptions(command);
   addEngineOptions(command);
-  // A run that goes on is what its run.json says; only thread count and engine may follow the machine.
+  // A run that goes on is what its run.json says; only threads, engine and memory may follow the machine.
   const decided = command.options
     .map((option) => option.attributeName())
-    .filter((name) => name !== 'threads' && name !== 'engine');
+    .filter((name) => !['threads', 'engine', 'gpuMemory'].includes(name));
   command
     .addOption(new Option('--resume <run>', 'go on with a run that was stopped').conflicts(decided))
     .action(async (flags: TrainFlags) => {
@@ -151,7 +151,9 @@ async function run(
       onProgress: (at) => showProgress(progress, '', at),
     });
     progress.end();
-    const results = await summarise([{ record, result, events: directory.events() }], store, {
+    // How its steps were computed is only known behind them.
+    const computed = await directory.record();
+    const results = await summarise([{ record: computed, result, events: directory.events() }], store, {
       title: record.name,
       command: record.command,
       version: VERSION,

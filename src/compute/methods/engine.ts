@@ -21,10 +21,17 @@ export function engine(
   });
 }
 
-/** What the engine is to be opened with. In the background one thread that never waits spinning for others. */
-export function engineOptions({ background, engine, threads }: ComputeSettings): EngineOptions {
+/**
+ * What the engine is to be opened with. In the background one thread that never waits spinning for others, and of itself no
+ * GPU, hence single precision.
+ */
+export function engineOptions(settings: ComputeSettings): EngineOptions {
+  const { background, engine, threads, gpuMemory } = settings;
   const wanted = background ? 1 : threads;
+  const precision = background && engine === 'auto' ? 'f32' : settings.precision;
   return {
+    precision,
+    ...(gpuMemory > 0 && { gpuMemory: gpuMemory * 2 ** 30 }),
     ...(wanted > 0 && { threads: wanted }),
     ...(isEngine(engine) ? { engine } : engine !== 'auto' && { module: engine }),
   };
@@ -38,6 +45,7 @@ export function engineMessage(report: EngineReport, { background }: ComputeSetti
     engine: report.name,
     module: report.module ?? null,
     threads: report.threads,
+    precision: report.precision,
     node: report.node,
     reason: report.reason,
     gpu:

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { InputError, messageOf } from '../errors';
 import type { EngineMemory, EngineName, EngineOptions, EngineReport } from './engine';
-import type { EngineOpener, OpenedEngine } from './opened-engine';
+import type { EngineOpener, OpenedEngine, PreparationWatch } from './opened-engine';
 import { openTensorflow } from './tensorflow/open';
 import { openTfjsCpu } from './tfjs-cpu';
 import type { RecordedPlan } from './wasm/conv-plan';
@@ -51,8 +51,10 @@ async function openBest(options: EngineOptions): Promise<OpenedEngine> {
         report: { ...report, reason: `a GPU that computes rightly: ${report.adapter?.description}` },
       };
     } catch (error) {
+      if (options.precision === 'f16') throw error;
       reason = messageOf(error);
     }
+  if (options.precision === 'f16') throw new InputError(noHalfWithout(reason));
   const { report, ...opened } = await openWasm(options);
   return { ...opened, report: { ...report, passedBy: [{ name: 'webgpu', reason }] } };
 }
@@ -78,6 +80,18 @@ export function currentEngine(): EngineReport | undefined {
 /** The algorithm of every convolution so far, by shape and pass: recorded with a run so that it can be replayed. */
 export function enginePlan(): RecordedPlan | undefined {
   return open?.plan?.();
+}
+
+/**
+ * Lets the engine time the convolutions of work to come, where it cannot do so in the middle of that work (a GPU) and was
+ * opened to be tuned; else does nothing. `rehearsal` is to go through the same shapes and to free what it makes; what it
+ * computes is nonsense, and parameters stay as they are.
+ */
+export async function prepareEngine(
+  rehearsal: () => Promise<void>,
+  watch: PreparationWatch = {},
+): Promise<void> {
+  await open?.prepare?.(rehearsal, watch);
 }
 
 /** What the engine's memory holds. Undefined where tfjs's own backend computes. */
@@ -116,7 +130,17 @@ export function measurePeak(): number | undefined {
   return open?.machine && timePeak(open.machine);
 }
 
-function checkOptions({ engine = 'auto', module, threads }: EngineOptions): void {
+/** @param reason why no GPU computes */
+function noHalfWithout(reason: string): string {
+  return `Half precision (--precision f16; fcd.precision in the editor's settings) needs a GPU that has it, and none is taken here: ${reason}. Leave it out, or name the GPU (--engine webgpu).`;
+}
+
+function checkOptions({ engine = 'auto', module, threads, precision }: EngineOptions): void {
+  const half = precision === 'f16';
+  if (half && (module !== undefined || (engine !== 'auto' && engine !== 'webgpu')))
+    throw new InputError(
+      `The engine "${engine === 'auto' ? 'wasm' : engine}" computes in single precision alone. Leave out half precision (--precision f16; fcd.precision in the editor's settings), or use --engine webgpu on a GPU that has it.`,
+    );
   if (module && engine !== 'auto' && engine !== 'wasm')
     throw new InputError(
       `The engine "${engine}" has no kernel module "${module}". Leave out one of the two.`,

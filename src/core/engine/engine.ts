@@ -7,6 +7,14 @@ import type { TensorflowPlaces } from '../../protocol/tensorflow';
 export const ENGINES = ['wasm', 'webgpu', 'tensorflow', 'cpu'] as const;
 export type EngineName = (typeof ENGINES)[number];
 
+/**
+ * `f32`: single precision throughout. `f16`: convolutions multiply in half precision and add up in single; weights,
+ * moments, statistics and all other operations stay in single precision. On the engine webgpu alone, where the GPU has
+ * the feature `shader-f16`.
+ */
+export const PRECISIONS = ['f32', 'f16'] as const;
+export type Precision = (typeof PRECISIONS)[number];
+
 /** A GPU as its driver describes it, and what of it may be used. */
 export interface AdapterReport {
   readonly vendor: string;
@@ -28,6 +36,7 @@ export interface EngineReport {
   readonly name: EngineName;
   /** Kernel module of the engine `wasm`: `simd256`, `simd128-relaxed` or `simd128-strict`. */
   readonly module?: string;
+  readonly precision: Precision;
   /** The GPU of the engine `webgpu`. */
   readonly adapter?: AdapterReport;
   /** Engines that the choice went past, and why. */
@@ -56,6 +65,8 @@ export interface EngineMemory {
   readonly peak: number;
   /** That it can give at most. */
   readonly atMost: number;
+  /** That it can give in one piece; absent: as much as in all. */
+  readonly largestTensor?: number;
 }
 
 export interface PlanReport {
@@ -67,6 +78,8 @@ export interface PlanReport {
   readonly cache: string;
   /** Whether convolutions that are not known are timed when they come for the first time. */
   readonly tune: boolean;
+  /** What else was found about how this GPU multiplies. */
+  readonly detail?: string;
 }
 
 export interface EngineOptions {
@@ -80,6 +93,8 @@ export interface EngineOptions {
   readonly threads?: number;
   /** One thread (unless `threads` says otherwise) at low priority: for work beside a training run. */
   readonly background?: boolean;
+  /** Default: `f32`. */
+  readonly precision?: Precision;
   /** GPU: lower limits of a buffer than its own, to see what a smaller one does. Bytes. */
   readonly gpuLimits?: Readonly<Partial<Record<'maxBufferSize' | 'maxStorageBufferBindingSize', number>>>;
   /** GPU: so many bytes of its memory may be taken; default: what there is, which WebGPU does not tell. */
@@ -90,6 +105,10 @@ export interface EngineOptions {
   readonly tensorflow?: TensorflowPlaces;
   /** Time the algorithms of each convolution once and remember what was fastest; else what is known, else an estimate. */
   readonly tune?: boolean;
+  /** Tune on a GPU in software too, where it takes minutes and says nothing about GPUs: for tests. */
+  readonly tuneSoftware?: boolean;
+  /** Hears of a recorded choice that this GPU cannot serve, once for each convolution, and of what computes instead. */
+  readonly onPlanReplaced?: (conv: string, recorded: string, instead: string) => void;
   /** A run's recorded choice of algorithms, to be replayed. */
   readonly plan?: Readonly<Record<string, string>>;
 }

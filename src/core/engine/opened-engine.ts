@@ -2,6 +2,12 @@ import type { EngineMemory, EngineOptions, EngineReport } from './engine';
 import type { RecordedPlan } from './wasm/conv-plan';
 import type { Machine } from './wasm/machine';
 
+/** Hears how preparation goes on, and may end it early. */
+export interface PreparationWatch {
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
 /** An engine that computes: tfjs-core's backend is it. */
 export interface OpenedEngine {
   readonly report: EngineReport;
@@ -9,6 +15,11 @@ export interface OpenedEngine {
   readonly close: () => Promise<void>;
   /** The algorithm of every convolution so far, where the engine chooses among several. */
   readonly plan?: () => RecordedPlan;
+  /**
+   * Gets ready for the convolutions of work to come, where the engine cannot stop in the middle of it to time them: `rehearsal`
+   * goes through that work once, and nothing that it computes is kept.
+   */
+  readonly prepare?: (rehearsal: () => Promise<void>, watch: PreparationWatch) => Promise<void>;
   readonly memory?: () => EngineMemory;
   readonly resetPeak?: () => void;
   /** Threads and memory of the wasm engine. */

@@ -1,45 +1,33 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { cpus, homedir } from 'node:os';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { writeJson } from '../files/whole';
 import type { RecordedPlan } from './wasm/conv-plan';
-import { kernelBuild } from './wasm/modules';
 
 const SCHEMA = 1;
 
 /** On what timings depend: a change of any of it begins a new file. */
-const machineSchema = v.object({
-  cpu: v.string(),
-  module: v.string(),
-  threads: v.number(),
-  node: v.string(),
-  kernels: v.string(),
-});
-type TimedMachine = v.InferOutput<typeof machineSchema>;
+export type TimedMachine = Readonly<Record<string, string | number>>;
 
 const cacheSchema = v.object({
   schema: v.literal(SCHEMA),
-  machine: machineSchema,
+  machine: v.record(v.string(), v.union([v.string(), v.number()])),
   fastest: v.record(v.string(), v.string()),
 });
 
-/** What was fastest on this machine, in the user's cache: a file per machine, module, thread count, Node and build. */
+/** What was fastest on a processor or a GPU, in the user's cache: a file per machine, as {@link TimedMachine} tells it. */
 export class PlanCache {
-  private readonly machine: TimedMachine;
   readonly path: string;
 
-  constructor(module: string, threads: number) {
-    this.machine = {
-      cpu: cpus()[0]?.model ?? 'unknown',
-      module,
-      threads,
-      node: process.versions.node,
-      kernels: kernelBuild(),
-    };
-    const name = createHash('sha256').update(JSON.stringify(this.machine)).digest('hex').slice(0, 16);
-    this.path = join(cacheFolder(), `convolutions-${name}.json`);
+  /** @param kind begins the file's name */
+  constructor(
+    kind: string,
+    private readonly machine: TimedMachine,
+  ) {
+    const name = createHash('sha256').update(JSON.stringify(machine)).digest('hex').slice(0, 16);
+    this.path = join(cacheFolder(), `${kind}-${name}.json`);
   }
 
   /** What was timed before; a file that cannot be read counts as none and is written anew. */
@@ -57,6 +45,16 @@ export class PlanCache {
   async add(timed: RecordedPlan): Promise<void> {
     const fastest = { ...this.read(), ...timed };
     await writeJson(this.path, { schema: SCHEMA, machine: this.machine, fastest });
+  }
+
+  /** As {@link add}; a cache that cannot be written costs time only: the next run times again. */
+  async keep(timed: RecordedPlan): Promise<void> {
+    if (Object.keys(timed).length === 0) return;
+    try {
+      await this.add(timed);
+    } catch {
+      // A home directory without space or rights.
+    }
   }
 }
 

@@ -8,6 +8,7 @@ export async function openTfjsCpu(): Promise<OpenedEngine> {
   return {
     report: {
       name: 'cpu',
+      precision: 'f32',
       threads: 1,
       node: process.version,
       reason: "asked for: tfjs's JavaScript kernels",

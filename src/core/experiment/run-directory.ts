@@ -71,6 +71,12 @@ export class RunDirectory {
     await writeJson(this.recordPath, { ...(await this.record()), engine });
   }
 
+  /** How steps are computed from now on. */
+  async keepStep(step: NonNullable<RunRecord['step']>): Promise<void> {
+    const record = await this.record();
+    if (!isDeepStrictEqual(step, record.step)) await writeJson(this.recordPath, { ...record, step });
+  }
+
   /** Keeps the engine's plan in run.json as it grows, so that a run that goes on computes as it began. */
   async keepPlan(plan: RunRecord['engine']['plan']): Promise<void> {
     const record = await this.record();

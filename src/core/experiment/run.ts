@@ -18,7 +18,6 @@ import { stepsPerEpoch } from '../train/batches';
 import { parseTraining, type TrainingConfig } from '../train/config';
 import { describeFineTuning, NO_FINE_TUNING } from '../train/fine-tuning';
 import { fit } from '../train/fit';
-import { requireStepFits } from '../train/memory-need';
 import { FIT_START, fitIsOver, type FitState } from '../train/fit-state';
 import { softmax } from '../train/loss';
 import type { Optimiser } from '../train/optimiser';
@@ -32,6 +31,7 @@ import { loadInit, seenAfter } from './init-weights';
 import { lastCheckpoint, type LastCheckpoint } from './last-checkpoint';
 import type { RunDirectory } from './run-directory';
 import { RunProcess } from './run-process';
+import { fitStepOfRun } from './step-of-run';
 
 /** A class map that a run makes of every test patient. */
 export interface MapRequest {
@@ -238,8 +238,11 @@ class Run {
       this.warn(
         'Parts are frozen (--freeze) although the run starts from random weights (--init none): those parts stay random.',
       );
-    const need = requireStepFits(network.program, training, data.train[0].shape, engineMemory());
-    if (need) options.onAdvice?.(need);
+    const { shape } = data.train[0];
+    const asked = { program: network.program, training, shape, memory: engineMemory() };
+    const fitted = await fitStepOfRun(directory, asked);
+    for (const sentence of fitted.said) options.onAdvice?.(sentence);
+    if (fitted.changed) this.warn(fitted.changed);
     const perEpoch = stepsPerEpoch(data.train, training.batchSize);
     if (last) {
       loadInto(network, last.file);
@@ -253,11 +256,19 @@ class Run {
     await fit(
       network,
       data,
-      training,
+      fitted.training,
       record.seed,
       {
         signal: this.process.signal,
         onCheckpoint: (kind, at, optimiser) => this.save(kind, at, optimiser),
+        onPreparing: (done, total) =>
+          options.onProgress?.({
+            phase: 'training',
+            done: 0,
+            total: training.epochs * perEpoch,
+            secondsLeft: null,
+            detail: `timing ways of computing convolutions, ${done} of ${total}`,
+          }),
         onEvent: (event) => {
           directory.append(event);
           if (event.type !== 'step') return;

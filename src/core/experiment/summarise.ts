@@ -14,7 +14,9 @@ import { resample } from '../volume/resample';
 import { maskAbove } from '../volume/mask';
 import type { Mask } from '../volume/volume';
 import type { CaseStore } from './case-store';
+import { describeEngine } from './engine-of-run';
 import { describeInit } from './init-weights';
+import { remarksOnStep } from './step-of-run';
 import { mapName, planOf, shownImage, type ExplainedCase, type MapRequest, type RunResult } from './run';
 
 /** One finished run of an experiment. */
@@ -75,7 +77,7 @@ export async function summarise(
     },
     brainMask: sources.join(', '),
     training: describeTraining(record),
-    engine: `${record.engine.name} ${record.engine.module ?? ''}, ${record.engine.threads} threads, Node ${record.engine.node}`,
+    engine: describeEngine(record.engine),
     seed: record.seed,
     folds: record.fold.count,
     metrics: classificationMetrics(predictions, { seed: record.seed }),
@@ -83,7 +85,11 @@ export async function summarise(
     maps: await Promise.all(maps.map((map) => mapResult(map, explained, predictions, store, record.seed))),
     cases: predictions.map((row) => caseResult(row, explained, store)),
     curves: runs.map(({ record: { fold }, events }) => curveOf(fold.index, events)),
-    notes: [...options.notes, ...contrastNotes(record, predictions, store)],
+    notes: [
+      ...options.notes,
+      ...new Set(runs.flatMap((run) => remarksOnStep(run.record))),
+      ...contrastNotes(record, predictions, store),
+    ],
   };
 }
 

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { InputError } from '../errors';
+import { currentEngine } from '../engine/choose';
 import { read } from '../engine/reading';
 import type { Network } from '../model/network';
 import { atOnce, type Steps } from '../model/steps';
@@ -52,6 +53,26 @@ export function* gradCamSteps(network: Network, x: tf.Tensor5D, request: CamRequ
     throw new InputError(
       `There is no class ${asked}: this network has ${classes} classes, 0 to ${classes - 1}.`,
     );
+  // Gradients of one voxel are too small for half precision. Scaled up they are in its range, if not beyond it.
+  for (let scale = currentEngine()?.precision === 'f16' ? HALF_SCALE : 1; ; scale /= HALF_SCALE_STEP) {
+    const map = yield* mapAtScale(network, x, request, scale);
+    if (map) return map;
+  }
+}
+
+/** With what a logit is multiplied before it is differentiated in half precision, and how far that falls on overflow. */
+const HALF_SCALE = 2 ** 16;
+const HALF_SCALE_STEP = 2 ** 4;
+
+/** Undefined where gradients overflow at this scale and may not at a smaller one. */
+function* mapAtScale(
+  network: Network,
+  x: tf.Tensor5D,
+  request: CamRequest,
+  scale: number,
+): Steps<ClassMap | undefined> {
+  const { classes } = network.spec;
+  const asked = request.classIndex;
   const { pass, value } = yield* network.keepingSteps(request.layer, x, 'running');
   let activations: tf.Tensor5D | undefined;
   let seed: tf.Tensor2D | undefined;
@@ -60,7 +81,7 @@ export function* gradCamSteps(network: Network, x: tf.Tensor5D, request: CamRequ
     const classIndex = asked ?? logits.indexOf(Math.max(...logits));
     activations = tf.clone(pass.value(value)) as tf.Tensor5D;
     seed = tf.tensor2d(
-      logits.map((_, index) => (index === classIndex ? 1 : 0)),
+      logits.map((_, index) => (index === classIndex ? scale : 0)),
       [1, classes],
     );
     const { value: gradients } = yield* pass.backwardSteps(seed, { parameters: false, to: value });
@@ -68,7 +89,9 @@ export function* gradCamSteps(network: Network, x: tf.Tensor5D, request: CamRequ
     const [, d, h, w, channels] = activations.shape;
     let data: Float32Array;
     try {
-      data = classMap(yield* read(activations), yield* read(gradients), channels, request.method);
+      const slopes = yield* read(gradients);
+      if (scale > 1 && !slopes.every(Number.isFinite)) return undefined;
+      data = classMap(yield* read(activations), slopes, channels, request.method, scale);
     } finally {
       gradients.dispose();
     }
@@ -83,12 +106,14 @@ export function* gradCamSteps(network: Network, x: tf.Tensor5D, request: CamRequ
 /**
  * The map itself, after ReLU, from activations and gradients [positions, channels] of one volume. Accumulates in
  * double precision.
+ * @param scale of the gradients: they are divided by it
  */
 export function classMap(
   activations: ArrayLike<number>,
   gradients: ArrayLike<number>,
   channels: number,
   method: CamMethod,
+  scale = 1,
 ): Float32Array {
   const positions = activations.length / channels;
   const map = new Float32Array(positions);
@@ -99,7 +124,7 @@ export function classMap(
       const at = p * channels + c;
       sum += activations[at] * (weights ? weights[c] : gradients[at]);
     }
-    map[p] = Math.max(0, sum);
+    map[p] = Math.max(0, sum / scale);
   }
   return map;
 }

@@ -23,17 +23,21 @@ export interface Inside extends Grid {
  * What lies inside the skull of a raw scan, by a network that learned it as its only task.
  * @param recipe how the network wants scans prepared, with Otsu's head mask
  */
-export function segmentInside(network: SegmentationNetwork, recipe: Recipe, raw: Volume): Inside {
+export async function segmentInside(
+  network: SegmentationNetwork,
+  recipe: Recipe,
+  raw: Volume,
+): Promise<Inside> {
   if (network.decoder.tasks.length !== 1 || network.spec.inChannels !== 1)
     throw new InputError(
       `A network of one channel and one task makes a mask, not one of ${network.spec.inChannels} and ${network.decoder.tasks.length}.`,
     );
-  const seen = look(network, recipe, raw);
+  const seen = await look(network, recipe, raw);
   // Where the middle of the head was mistaken the head may be cut: then once more, with all that the scan shows.
   return touchesTop(seen.mask) ? look(network, wholeView(recipe, raw), raw) : seen;
 }
 
-function look(network: SegmentationNetwork, recipe: Recipe, raw: Volume): Inside {
+async function look(network: SegmentationNetwork, recipe: Recipe, raw: Volume): Promise<Inside> {
   const prepared = applyRecipe(raw, recipe);
   const volume = withAir(prepared.volume, prepared.brain, raw);
   const { shape, affine } = volume;
@@ -41,9 +45,13 @@ function look(network: SegmentationNetwork, recipe: Recipe, raw: Volume): Inside
   // Every scan is normalised by its own statistics, as in training, where a batch is one image: contrasts differ by more
   // than running means could say.
   const pass = network.run(x, { statistics: 'batch' });
-  const logits = pass.output.dataSync<'float32'>().slice();
-  pass.dispose();
-  x.dispose();
+  let logits: Float32Array;
+  try {
+    logits = (await pass.output.data<'float32'>()).slice();
+  } finally {
+    pass.dispose();
+    x.dispose();
+  }
   const { axes } = network.spec;
   const data = fromTensorOrder(logits, shapeInAxes(shape, axes), axes);
   const mask = withoutNeighbours(fillHoles(largestComponent(maskAbove({ shape, affine, data }, 0))));

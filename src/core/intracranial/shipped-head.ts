@@ -30,7 +30,7 @@ export async function intracranialMask(image: Volume): Promise<IntracranialMask>
     if (!meta.recipe)
       throw new InputError(`${path} does not say how its network wants scans prepared. Get models/ again.`);
     const raw = toRas(image);
-    const inside = segmentInside(network, meta.recipe, raw);
+    const inside = await segmentInside(network, meta.recipe, raw);
     const doubt = doubtAbout(inside, raw);
     return doubt === undefined ? { on: (grid) => insideOn(inside, grid) } : { refused: doubt };
   } finally {

@@ -1,9 +1,6 @@
-import { currentEngine } from '../engine/choose';
-import { physicalCores } from '../engine/cores';
+import { memoryRules, type MemoryRules } from '../engine/memory-rules';
 import type { Shape5 } from '../engine/ops/kernels';
 import { geometryOfShapes, type ConvPass } from '../engine/wasm/conv-geometry';
-import { scratchBytes, type ScratchOptions } from '../engine/wasm/conv-scratch';
-import { sizeClass } from '../engine/wasm/heap';
 import { valueShapes } from './flops';
 import {
   innerValues,
@@ -28,27 +25,27 @@ export interface StepOptions {
  * The most bytes of the engine's memory that a training step holds at once: weights, moments, gradients, activations
  * and the working memory of convolutions, found by walking the program as {@link Pass} does.
  * @param input [N, D, H, W, C] of what is computed at once
+ * @param rules of the engine that computes
  */
-export function trainingBytes(program: Program, input: readonly number[], options: StepOptions): number {
-  return new Walk(program, input, options).step();
+export function trainingBytes(
+  program: Program,
+  input: readonly number[],
+  options: StepOptions,
+  rules = memoryRules(),
+): number {
+  return new Walk(program, input, options, rules).step();
 }
 
 /** The same for a prediction, where activations are freed as soon as nothing ahead reads them. */
-export function predictionBytes(program: Program, input: readonly number[]): number {
-  return new Walk(program, input, {
-    moments: 0,
-    accumulates: false,
-    checkpointActivations: false,
-  }).prediction();
+export function predictionBytes(program: Program, input: readonly number[], rules = memoryRules()): number {
+  const options = { moments: 0, accumulates: false, checkpointActivations: false };
+  return new Walk(program, input, options, rules).prediction();
 }
 
-/** Threads and panels of the engine that is open, else what this machine would open. */
-function workers(): ScratchOptions {
-  const engine = currentEngine();
-  return {
-    threads: engine?.threads ?? physicalCores(),
-    panel: engine?.module === undefined || engine.module === 'simd256' ? 16 : 8,
-  };
+/** Bytes of the largest tensor that a pass makes: some engines hold only so much in one piece. */
+export function largestTensorBytes(program: Program, input: readonly number[]): number {
+  const shapes = [...valueShapes(program, input).values(), ...program.parameters.map(({ shape }) => shape)];
+  return Math.max(...shapes.map((shape) => shape.reduce((product, n) => product * n, 4)));
 }
 
 class Walk {
@@ -63,6 +60,7 @@ class Walk {
     private readonly program: Program,
     input: readonly number[],
     private readonly options: StepOptions,
+    private readonly rules: MemoryRules,
   ) {
     this.shapes = valueShapes(program, input);
     this.readers = readersOf(program);
@@ -159,7 +157,7 @@ class Walk {
   }
 
   private bytes(id: ValueId): number {
-    return sizeClass((this.shapes.get(id) ?? []).reduce((product, n) => product * n, 4));
+    return this.rules.tensor((this.shapes.get(id) ?? []).reduce((product, n) => product * n, 4));
   }
 
   private filterShape(name: string): readonly number[] {
@@ -169,7 +167,7 @@ class Walk {
   }
 
   private filterBytes(name: string): number {
-    return sizeClass(this.filterShape(name).reduce((product, n) => product * n, 4));
+    return this.rules.tensor(this.filterShape(name).reduce((product, n) => product * n, 4));
   }
 
   /** Working memory of a convolution, whichever algorithm the engine's plan chooses. */
@@ -177,19 +175,22 @@ class Walk {
     const [o, i, ...kernel] = this.filterShape(step.name);
     const y = this.shapes.get(step.to) as Shape5;
     const geometry = geometryOfShapes(this.shapes.get(step.from) ?? [], [...kernel, i, o], y, step.attrs);
-    return sizeClass(scratchBytes(pass, geometry, workers()));
+    return this.rules.convolution(pass, geometry);
   }
 
   private parameterBytes(): number {
     return this.program.parameters.reduce(
-      (sum, { shape }) => sum + sizeClass(shape.reduce((product, n) => product * n, 4)),
+      (sum, { shape }) => sum + this.rules.tensor(shape.reduce((product, n) => product * n, 4)),
       0,
     );
   }
 
   /** Mean and variance of every batch normalisation. */
   private runningBytes(): number {
-    return [...this.program.norms].reduce((sum, [, channels]) => sum + 2 * sizeClass(4 * channels), 0);
+    return [...this.program.norms].reduce(
+      (sum, [, channels]) => sum + 2 * this.rules.tensor(4 * channels),
+      0,
+    );
   }
 
   private take(bytes: number): void {

@@ -1,7 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { addInto } from '../engine/ops/add-into';
 import { addBias, biasGradient } from '../engine/ops/bias';
-import { conv3d, conv3dFilterGradient, conv3dInputGradient } from '../engine/ops/conv3d';
+import {
+  addConv3dInputGradient,
+  conv3d,
+  conv3dFilterGradient,
+  conv3dInputGradient,
+} from '../engine/ops/conv3d';
 import type { Shape5 } from '../engine/ops/kernels';
 import { linear, linearGradient } from '../engine/ops/linear';
 import {
@@ -392,7 +397,12 @@ export class Pass {
         const x = this.value(step.from) as tf.Tensor5D;
         const dy5 = dy as tf.Tensor5D;
         if (parametersWanted) parameters.set(name, conv3dFilterGradient(x, dy5, step.attrs, filter.shape));
-        if (wanted(step.from)) add(step.from, conv3dInputGradient(dy5, filter, step.attrs, x.shape));
+        if (!wanted(step.from)) return;
+        const sum = gradients.get(step.from) as tf.Tensor5D | undefined;
+        const dx = sum
+          ? addConv3dInputGradient(sum, dy5, filter, step.attrs)
+          : conv3dInputGradient(dy5, filter, step.attrs, x.shape);
+        gradients.set(step.from, dx);
         return;
       }
       case 'norm':

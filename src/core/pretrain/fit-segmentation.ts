@@ -2,12 +2,15 @@ import * as tf from '@tensorflow/tfjs-core';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { addInto } from '../engine/ops/add-into';
 import { InputError, StoppedError } from '../errors';
+import type { PassOptions } from '../model/pass';
 import { Random } from '../random';
 import { augmentLabelled } from '../train/augment';
 import { epochBatches, stepsPerEpoch } from '../train/batches';
-import { Pace } from '../train/fit';
+import { Pace, scalerOf } from '../train/fit';
 import { FIT_START, fitIsOver, type FitState } from '../train/fit-state';
+import type { LossScaler } from '../train/loss-scale';
 import { Optimiser } from '../train/optimiser';
+import { microBatchSizes, prepareTraining } from '../train/rehearsal';
 import { stack } from '../train/sample';
 import { scheduleFactor } from '../train/schedule';
 import type { PretrainingConfig } from './config';
@@ -23,6 +26,9 @@ export type SegmentationFitEvent =
       readonly step: number;
       readonly loss: number;
       readonly learningRate: number;
+      /** As in {@link FitEvent}. */
+      readonly lossScale?: number;
+      readonly skipped?: boolean;
       readonly secondsLeft: number | null;
     }
   | {
@@ -36,6 +42,8 @@ export interface SegmentationFitHooks {
   /** Store the state and everything that going on exactly needs. */
   readonly onCheckpoint: (state: FitState, optimiser: Optimiser) => Promise<void>;
   readonly signal?: AbortSignal;
+  /** Hears how many convolutions are timed before training, where the engine does that. */
+  readonly onPreparing?: (done: number, total: number) => void;
 }
 
 export interface SegmentationFitData {
@@ -90,9 +98,20 @@ async function epochs(
   const total = perEpoch * training.epochs;
   const order = unlabelled(data.train.length);
   const pace = new Pace(perEpoch);
+  const scaler = scalerOf(start);
   let state = start;
+  let prepared = false;
   while (!fitIsOver(state, training)) {
     const batches = epochBatches(order, training.batchSize, false, seed, state.epoch);
+    if (!prepared)
+      await prepareTraining(
+        network,
+        data.train[0].shape,
+        microBatchSizes(batches, training.microBatch),
+        passOptions(config),
+        { signal: hooks.signal, onProgress: hooks.onPreparing },
+      );
+    prepared = true;
     while (state.step < perEpoch) {
       if (hooks.signal?.aborted) {
         await hooks.onCheckpoint(state, optimiser);
@@ -111,6 +130,7 @@ async function epochs(
         state.epoch,
         state.step,
       );
+      const before = { scale: scaler?.scale, steps: optimiser.steps };
       const loss = await segmentationStep(
         network,
         optimiser,
@@ -120,6 +140,7 @@ async function epochs(
         active,
         learningRate,
         (sample) => Random.seeded(seed, 'augment', state.epoch, sample.participantId),
+        scaler,
       );
       if (!Number.isFinite(loss))
         throw new InputError(
@@ -131,14 +152,28 @@ async function epochs(
         step: state.step + 1,
         lossSum: state.lossSum + loss,
         optimiserSteps: optimiser.steps,
+        lossScale: scaler?.now,
       };
       const secondsLeft = pace.secondsFor(total - done - 1);
-      hooks.onEvent({ type: 'step', epoch: state.epoch, step: state.step, loss, learningRate, secondsLeft });
+      hooks.onEvent({
+        type: 'step',
+        epoch: state.epoch,
+        step: state.step,
+        loss,
+        learningRate,
+        ...(scaler && { lossScale: before.scale, skipped: optimiser.steps === before.steps }),
+        secondsLeft,
+      });
       // One turn of the event loop a step: signals and messages are heard at step boundaries.
       await nextTurn();
     }
     hooks.onEvent({ type: 'epoch', epoch: state.epoch, loss: state.lossSum / perEpoch });
-    state = { ...FIT_START, epoch: state.epoch + 1, optimiserSteps: optimiser.steps };
+    state = {
+      ...FIT_START,
+      epoch: state.epoch + 1,
+      optimiserSteps: optimiser.steps,
+      lossScale: scaler?.now,
+    };
     await hooks.onCheckpoint(state, optimiser);
   }
   return state;
@@ -150,12 +185,14 @@ export async function segmentationStep(
   optimiser: Optimiser,
   batch: readonly LabelledSample[],
   { members, leftRight }: Pick<SegmentationFitData, 'members' | 'leftRight'>,
-  { training }: PretrainingConfig,
+  config: PretrainingConfig,
   active: readonly number[],
   learningRate: number,
   randomFor: (sample: LabelledSample) => Random,
+  scaler?: LossScaler,
 ): Promise<number> {
-  const { microBatch, checkpointActivations, augmentation } = training;
+  const { training } = config;
+  const { microBatch, augmentation } = training;
   const sums = new Map<string, tf.Tensor>();
   let loss = 0;
   for (let at = 0; at < batch.length; at += microBatch) {
@@ -167,10 +204,16 @@ export async function segmentationStep(
       part.map(({ data }) => data),
       shape,
     );
-    const pass = network.run(x, { statistics: 'batch', keepFrom: 0, checkpointActivations });
+    const pass = network.run(x, passOptions(config));
     const codes = joined(part.map((one) => one.codes));
     const logits = pass.output as tf.Tensor5D;
-    const result = await segmentationLoss(logits, { codes, members }, active, part.length / batch.length);
+    const result = await segmentationLoss(
+      logits,
+      { codes, members },
+      active,
+      part.length / batch.length,
+      scaler?.scale,
+    );
     loss += result.loss;
     network.updateRunning(pass.batchStatistics());
     const { parameters } = pass.backward(result.gradient, { parameters: true });
@@ -180,8 +223,13 @@ export async function segmentationStep(
       sums.set(name, sum ? addInto(sum, gradient) : gradient);
     }
   }
-  optimiser.step(sums, learningRate);
+  if (!scaler || (await scaler.accepts(sums))) optimiser.step(sums, learningRate);
+  else tf.dispose([...sums.values()]);
   return loss;
+}
+
+function passOptions({ training }: PretrainingConfig): PassOptions {
+  return { statistics: 'batch', keepFrom: 0, checkpointActivations: training.checkpointActivations };
 }
 
 function joined(parts: readonly Uint16Array[]): Uint16Array {

@@ -1,5 +1,7 @@
 import type { PretrainingResults } from '../../protocol/pretraining';
 import type { RunEvent, RunRecord } from '../../protocol/run';
+import { describeEngine } from '../experiment/engine-of-run';
+import { remarksOnStep } from '../experiment/step-of-run';
 import { describeSpec } from '../model/spec';
 import { VERSION } from '../version';
 import { diceTable, meanDice, type HeadDice } from './dice';
@@ -41,7 +43,7 @@ export async function pretrainingResults(
     network: describeSpec(spec),
     grid: { shape: [...grid.shape], spacing: [...grid.spacing] },
     training: `${epochs} epochs, batches of ${batchSize}, ${optimiser.kind} at ${optimiser.learningRate}, ${schedule.kind} schedule, ${tasksPerStep ?? 'all'} tasks a step, decoder of ${decoderChannels} channels`,
-    engine: `${record.engine.name} ${record.engine.module ?? ''}, ${record.engine.threads} threads, Node ${record.engine.node}`,
+    engine: describeEngine(record.engine),
     seed: record.seed,
     folds: runs.length,
     tasks: diceTable(
@@ -62,7 +64,10 @@ export async function pretrainingResults(
       fold: fold.index,
       loss: lossByEpoch(events),
     })),
-    notes: heads.length === 0 ? ['Nobody was held out: there is no Dice to report.'] : [],
+    notes: [
+      ...(heads.length === 0 ? ['Nobody was held out: there is no Dice to report.'] : []),
+      ...new Set(runs.flatMap((run) => remarksOnStep(run.record))),
+    ],
   };
 }
 

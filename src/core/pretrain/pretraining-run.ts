@@ -8,10 +8,10 @@ import { noteEngine } from '../experiment/engine-of-run';
 import { lastCheckpoint, type LastCheckpoint } from '../experiment/last-checkpoint';
 import type { RunDirectory } from '../experiment/run-directory';
 import { RunProcess } from '../experiment/run-process';
+import { fitStepOfRun } from '../experiment/step-of-run';
 import { loadInto } from '../model/checkpoint';
 import { parseNetworkSpec, type NetworkSpec } from '../model/spec';
 import { FIT_START, fitIsOver, type FitState } from '../train/fit-state';
-import { requireStepFits } from '../train/memory-need';
 import type { Optimiser } from '../train/optimiser';
 import { awaited } from '../model/steps';
 import { stack } from '../train/sample';
@@ -170,8 +170,11 @@ class Pretraining {
     const { training } = plan.config;
     await this.readAll([...record.fold.train, ...record.fold.test]);
     const train = await Promise.all(record.fold.train.map((id) => store.get(id)));
-    const need = requireStepFits(network.program, training, train[0].shape, engineMemory());
-    if (need) options.onAdvice?.(need);
+    const { shape } = train[0];
+    const asked = { program: network.program, training, shape, memory: engineMemory() };
+    const fitted = await fitStepOfRun(directory, asked);
+    for (const sentence of fitted.said) options.onAdvice?.(sentence);
+    if (fitted.changed) this.warn(fitted.changed);
     const perEpoch = segmentationSteps(train.length, plan.config);
     if (last) {
       loadInto(network, last.file);
@@ -189,11 +192,19 @@ class Pretraining {
         members: store.codes.members,
         leftRight: plan.spec.axes === 'ijk' ? 0 : 2,
       },
-      plan.config,
+      { ...plan.config, training: fitted.training },
       record.seed,
       {
         signal: this.process.signal,
         onCheckpoint: (state, optimiser) => this.saveLast(state, optimiser),
+        onPreparing: (done, total) =>
+          options.onProgress?.({
+            phase: 'training',
+            done: 0,
+            total: training.epochs * perEpoch,
+            secondsLeft: null,
+            detail: `timing ways of computing convolutions, ${done} of ${total}`,
+          }),
         onEvent: (event) => {
           if (event.type === 'epoch') {
             directory.append({ ...event, validationLoss: null, validationAccuracy: null, best: false });

@@ -31,12 +31,14 @@ export interface SegmentationLoss {
  * @param logits [N, D, H, W, tasks]; they stay the caller's
  * @param active which tasks count in this step
  * @param weight of this part where a batch is computed in parts: losses and gradients add up
+ * @param lossScale of the gradient alone, for half precision
  */
 export async function segmentationLoss(
   logits: tf.Tensor5D,
   { codes, members }: Targets,
   active: readonly number[],
   weight = 1,
+  lossScale = 1,
 ): Promise<SegmentationLoss> {
   const tasks = logits.shape[4];
   const voxels = logits.size / tasks;
@@ -58,9 +60,9 @@ export async function segmentationLoss(
     const denominator = sums.predicted[t] + sums.present[t] + SMOOTH;
     dice[t] = (2 * sums.both[t] + SMOOTH) / denominator;
     loss += scale * (sums.crossEntropy[t] / voxels + 1 - dice[t]);
-    a[t] = scale / voxels;
-    b[t] = (scale * dice[t]) / denominator;
-    c[t] = (-2 * scale) / denominator;
+    a[t] = (lossScale * scale) / voxels;
+    b[t] = (lossScale * scale * dice[t]) / denominator;
+    c[t] = (-2 * lossScale * scale) / denominator;
   }
   const gradient = taskGradient(p, targets, { a, b, c });
   tf.dispose([targets.codes, targets.members]);

@@ -14,6 +14,11 @@ const schema = v.strictObject({
   microBatch: count,
   /** Keep one activation per residual block and compute the others again on the way back: a third slower, far less memory. */
   checkpointActivations: v.optional(v.boolean(), false),
+  /**
+   * Where a step does not fit the engine's memory, a whole batch is computed in parts, and activations are checkpointed. What
+   * is named here stays as it is, and the run is refused instead. A micro-batch smaller than the batch always stays.
+   */
+  fixed: v.optional(v.array(v.picklist(['microBatch', 'checkpointActivations']))),
   optimiser: v.variant('kind', [
     v.strictObject({
       kind: v.literal('sgd'),

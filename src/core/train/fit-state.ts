@@ -14,6 +14,8 @@ const schema = v.strictObject({
   optimiserSteps: count,
   /** Steps of those parts of the network that were frozen for a while, by part; absent where none was. */
   partSteps: v.optional(v.record(v.string(), count)),
+  /** Where scaling of the loss stands, in half precision; absent in single precision. */
+  lossScale: v.optional(v.object({ scale: v.pipe(v.number(), v.gtValue(0)), goodSteps: count })),
   /** Least validation loss so far and epochs since then; null without a validation split and before its first epoch. */
   bestLoss: v.nullable(v.number()),
   sinceBest: count,

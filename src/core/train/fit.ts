@@ -1,9 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { currentEngine } from '../engine/choose';
 import { addInto } from '../engine/ops/add-into';
 import { crossEntropyGradient } from '../engine/ops/cross-entropy';
 import { InputError, StoppedError } from '../errors';
 import type { Network } from '../model/network';
+import type { PassOptions } from '../model/pass';
 import { lastFrozenValue, stageOf, type Stage } from '../model/stages';
 import { Random } from '../random';
 import { augment } from './augment';
@@ -11,8 +13,10 @@ import { epochBatches, stepsPerEpoch } from './batches';
 import type { TrainingConfig } from './config';
 import { frozenAt, NO_FINE_TUNING, rateFactor } from './fine-tuning';
 import { FIT_START, fitIsOver, type FitState } from './fit-state';
+import { LossScaler } from './loss-scale';
 import { balancedWeights, crossEntropy, weightOf, weightedLabels } from './loss';
 import { Optimiser } from './optimiser';
+import { microBatchSizes, prepareTraining } from './rehearsal';
 import { predictSamples, stack, type Sample } from './sample';
 import { scheduleFactor } from './schedule';
 
@@ -23,6 +27,9 @@ export type FitEvent =
       readonly step: number;
       readonly loss: number;
       readonly learningRate: number;
+      /** In half precision: with what the loss was multiplied, and whether the step was left out for overflow. */
+      readonly lossScale?: number;
+      readonly skipped?: boolean;
       /** If all epochs are needed; null before there is anything to go by. */
       readonly secondsLeft: number | null;
     }
@@ -41,6 +48,8 @@ export interface FitHooks {
   /** Store the state and everything it needs (`last`), or the weights alone (`best`). */
   readonly onCheckpoint: (kind: 'last' | 'best', state: FitState, optimiser: Optimiser) => Promise<void>;
   readonly signal?: AbortSignal;
+  /** Hears how many convolutions are timed before training, where the engine does that. */
+  readonly onPreparing?: (done: number, total: number) => void;
 }
 
 export interface FitData {
@@ -92,13 +101,27 @@ async function epochs(
   const classWeights = config.classBalanced ? balancedWeights(labels, 2) : [1, 1];
   const pace = new Pace(perEpoch);
   const fineTuning = config.fineTuning ?? NO_FINE_TUNING;
+  const scaler = scalerOf(start);
   let state = start;
+  let prepared = '';
   while (!fitIsOver(state, config)) {
     const batches = epochBatches(data.train, config.batchSize, config.twinBatches, seed, state.epoch);
     const learning: Learning = {
       frozen: frozenAt(fineTuning, state.epoch),
       factorOf: (stage) => rateFactor(fineTuning, stage),
+      scaler,
     };
+    const sizes = microBatchSizes(batches, config.microBatch);
+    const needs = [...sizes, ...learning.frozen].join();
+    if (needs !== prepared)
+      await prepareTraining(
+        network,
+        data.train[0].shape,
+        sizes,
+        passOptions(network, config, learning.frozen),
+        { signal: hooks.signal, onProgress: hooks.onPreparing },
+      );
+    prepared = needs;
     while (state.step < perEpoch) {
       if (hooks.signal?.aborted) {
         await hooks.onCheckpoint('last', state, optimiser);
@@ -110,6 +133,7 @@ async function epochs(
       const learningRate =
         config.optimiser.learningRate * scheduleFactor(config.schedule, done, total, perEpoch);
       const batch = batches[state.step].map((index) => data.train[index]);
+      const before = { scale: scaler?.scale, steps: optimiser.steps };
       const loss = await trainStep(
         network,
         optimiser,
@@ -132,7 +156,7 @@ async function epochs(
         ...state,
         step: state.step + 1,
         lossSum: state.lossSum + loss,
-        ...stepsOf(optimiser),
+        ...stepsOf(optimiser, scaler),
       };
       hooks.onEvent({
         type: 'step',
@@ -140,19 +164,32 @@ async function epochs(
         step: state.step,
         loss,
         learningRate,
+        ...(scaler && { lossScale: before.scale, skipped: optimiser.steps === before.steps }),
         secondsLeft: pace.secondsFor(total - done - 1),
       });
       // One turn of the event loop a step: signals and messages are heard at step boundaries.
       await nextTurn();
     }
-    state = await endEpoch(network, optimiser, data, config, hooks, state, perEpoch);
+    state = await endEpoch(network, optimiser, data, config, hooks, state, perEpoch, scaler);
   }
   return state;
 }
 
-function stepsOf(optimiser: Optimiser): Pick<FitState, 'optimiserSteps' | 'partSteps'> {
+/** Scales the loss where the engine multiplies in half precision. A fit that goes on in single precision needs none. */
+export function scalerOf({ lossScale }: FitState): LossScaler | undefined {
+  return currentEngine()?.precision === 'f16' ? new LossScaler(lossScale) : undefined;
+}
+
+function stepsOf(
+  optimiser: Optimiser,
+  scaler: LossScaler | undefined,
+): Pick<FitState, 'optimiserSteps' | 'partSteps' | 'lossScale'> {
   const { steps, partSteps } = optimiser;
-  return { optimiserSteps: steps, ...(Object.keys(partSteps).length > 0 && { partSteps }) };
+  return {
+    optimiserSteps: steps,
+    ...(Object.keys(partSteps).length > 0 && { partSteps }),
+    lossScale: scaler?.now,
+  };
 }
 
 async function endEpoch(
@@ -163,6 +200,7 @@ async function endEpoch(
   hooks: FitHooks,
   state: FitState,
   perEpoch: number,
+  scaler: LossScaler | undefined,
 ): Promise<FitState> {
   const validation =
     data.validation.length > 0 ? await validate(network, data.validation, config.microBatch) : undefined;
@@ -178,7 +216,7 @@ async function endEpoch(
     epoch: state.epoch + 1,
     step: 0,
     lossSum: 0,
-    ...stepsOf(optimiser),
+    ...stepsOf(optimiser, scaler),
     bestLoss: best ? validation.loss : state.bestLoss,
     sinceBest: best ? 0 : state.sinceBest + 1,
   };
@@ -206,11 +244,21 @@ function requireFinite(loss: number, what: string, samples: readonly Sample[], l
   );
 }
 
+function passOptions(
+  { program }: Network,
+  { checkpointActivations }: TrainingConfig,
+  frozen: ReadonlySet<Stage>,
+): PassOptions {
+  return { statistics: 'batch', keepFrom: lastFrozenValue(program, frozen), checkpointActivations, frozen };
+}
+
 /** Which parts of a network learn in a step, and how fast. */
 export interface Learning {
   readonly frozen: ReadonlySet<Stage>;
   /** Factor of the learning rate. */
   readonly factorOf: (stage: Stage) => number;
+  /** In half precision: scales the loss, and says when a step must be left out. */
+  readonly scaler?: LossScaler;
 }
 
 const ALL_ALIKE: Learning = { frozen: new Set(), factorOf: () => 1 };
@@ -229,9 +277,8 @@ export async function trainStep(
   classWeights: readonly number[],
   learningRate: number,
   randomFor: (sample: Sample) => Random,
-  { frozen, factorOf }: Learning = ALL_ALIKE,
+  { frozen, factorOf, scaler }: Learning = ALL_ALIKE,
 ): Promise<number> {
-  const keepFrom = lastFrozenValue(network.program, frozen);
   const totalWeight = weightOf(
     batch.map((sample) => sample.label),
     classWeights,
@@ -246,11 +293,11 @@ export async function trainStep(
       ),
       part[0].shape,
     );
-    const { checkpointActivations } = config;
-    const pass = network.run(x, { statistics: 'batch', keepFrom, checkpointActivations, frozen });
+    const pass = network.run(x, passOptions(network, config, frozen));
     const labels = part.map((sample) => sample.label);
     parts.push({ logits: tf.clone(pass.logits), labels });
-    const dlogits = crossEntropyGradient(pass.logits, weightedLabels(labels, classWeights, totalWeight));
+    const scaledDown = totalWeight / (scaler?.scale ?? 1);
+    const dlogits = crossEntropyGradient(pass.logits, weightedLabels(labels, classWeights, scaledDown));
     network.updateRunning(pass.batchStatistics());
     const { parameters } = pass.backward(dlogits, { parameters: true });
     tf.dispose([dlogits, x]);
@@ -259,7 +306,9 @@ export async function trainStep(
       sums.set(name, sum ? addInto(sum, gradient) : gradient);
     }
   }
-  optimiser.step(sums, learningRate, (name) => factorOf(stageOf(name)));
+  if (!scaler || (await scaler.accepts(sums)))
+    optimiser.step(sums, learningRate, (name) => factorOf(stageOf(name)));
+  else tf.dispose([...sums.values()]);
   let loss = 0;
   for (const { logits, labels } of parts) {
     loss += crossEntropy(await logits.data<'float32'>(), labels, classWeights, totalWeight).loss;

@@ -1,67 +1,163 @@
-import type { EngineMemory } from '../engine/engine';
+import type { EngineMemory, EngineName } from '../engine/engine';
+import { memoryRules } from '../engine/memory-rules';
 import { InputError } from '../errors';
-import { trainingBytes } from '../model/memory';
+import { largestTensorBytes, trainingBytes } from '../model/memory';
 import type { Program } from '../model/program';
 import type { SampleShape } from './augment';
 import type { TrainingConfig } from './config';
 
-/** What fragments of memory and rounding in the estimate may cost: so much is not counted on. */
-const SLACK = 1.05;
+/** How a step is computed, as far as its memory goes. */
+export type StepParts = Pick<TrainingConfig, 'microBatch' | 'checkpointActivations'>;
+
+/** What is to be trained, and where. */
+export interface StepNeed {
+  readonly program: Program;
+  readonly training: TrainingConfig;
+  readonly shape: SampleShape;
+  /** Of the engine; undefined where it has no limit of its own. */
+  readonly memory: EngineMemory | undefined;
+  /** Default: the one that is open. */
+  readonly engine?: EngineName;
+}
+
+/** A training whose steps fit, and what a person should know about that, a sentence each. */
+export interface FittedStep {
+  readonly training: TrainingConfig;
+  readonly said: readonly string[];
+}
 
 /**
- * Says before a run what a step will need: "A training step needs about 3.1 of 4.0 GB.", or "... 3.1 GB of the GPU."
- * @param memory of the engine; undefined where it has no limit of its own
- * @throws InputError where it does not fit, with the changes after which it does
+ * Fits a step to the engine's memory: as many volumes at once as possible, for batch normalisation goes by those; and
+ * activations are only checkpointed (a third slower, the same bits) where that lets more volumes be computed at once. What
+ * was asked for by name (a smaller micro-batch, checkpointing, or either as it is: `fixed`) is not changed.
+ * @throws InputError where nothing that may be changed helps, with what would
  */
-export function requireStepFits(
-  program: Program,
-  training: TrainingConfig,
-  shape: SampleShape,
-  memory: EngineMemory | undefined,
-): string | undefined {
-  if (!memory) return undefined;
-  const needs = (config: TrainingConfig) => bytesOfStep(program, config, shape);
-  const fits = (config: TrainingConfig) => needs(config) * SLACK <= memory.atMost;
-  // How much memory a GPU has, WebGPU does not say.
-  const limit = Number.isFinite(memory.atMost) ? `of ${gigabytes(memory.atMost)} GB` : 'GB of the GPU';
-  const needed = `A training step needs about ${gigabytes(needs(training))} ${limit}`;
-  if (fits(training)) return `${needed}.`;
-  const remedies = changes(training).filter(({ config }) => fits(config));
-  const offered = remedies.map(({ flags, config }) => `${flags} (${gigabytes(needs(config))} GB)`);
-  const [first, ...others] = offered;
-  const grid = shape.slice(0, 3).join(' x ');
-  throw new InputError(
-    first === undefined
-      ? `${needed}: too much for this engine even for one volume at a time. Use a smaller grid than ${grid} (--shape, a coarser --spacing), a narrower network (--width) or a shallower one (--arch).`
-      : `${needed}. It fits with ${[first, ...others].join(', or with ')}; or with a smaller grid than ${grid} (--shape, --spacing) or a narrower network (--width).`,
-  );
+export function fitStep(need: StepNeed): FittedStep {
+  const { training, memory } = need;
+  if (!memory) return { training, said: [] };
+  const fitting = choices(training).find((parts) => fits(need, parts));
+  if (!fitting) throw new InputError(refusal(need));
+  const fitted = { ...training, ...fitting };
+  return { training: fitted, said: [needed(need, fitting), ...remarksOnParts(fitted)] };
+}
+
+/** What computing a batch in parts means: said where it happens, and with the results. */
+export function remarksOnParts({
+  batchSize,
+  microBatch,
+}: Pick<TrainingConfig, 'batchSize' | 'microBatch'>): string[] {
+  if (microBatch >= batchSize) return [];
+  const parts = Math.ceil(batchSize / microBatch);
+  return [
+    `Batches of ${batchSize} are computed in micro-batches of ${microBatch}, whose gradients add up. Batch normalisation goes by ${microBatch === 1 ? 'one volume' : `${microBatch} volumes`} at a time, not by the whole batch: another gradient, and running statistics that move ${parts} times a step.`,
+  ];
+}
+
+/** Whether a step fits, as it is. */
+export function stepFits(need: StepNeed): boolean {
+  return fits(need, need.training);
 }
 
 /** Bytes of the engine's memory that a step holds at most. */
-export function bytesOfStep(program: Program, training: TrainingConfig, shape: SampleShape): number {
+export function bytesOfStep(
+  program: Program,
+  training: TrainingConfig,
+  shape: SampleShape,
+  engine?: EngineName,
+): number {
   const { microBatch, batchSize, optimiser, checkpointActivations } = training;
-  return trainingBytes(program, [microBatch, ...shape], {
+  const options = {
     moments: optimiser.kind === 'sgd' ? 1 : 2,
     accumulates: microBatch < batchSize,
     checkpointActivations,
-  });
+  };
+  return trainingBytes(program, [microBatch, ...shape], options, memoryRules(engine));
 }
 
-/** The least that may help first: the largest smaller part of a batch, checkpointing, both. */
-function changes(training: TrainingConfig): { flags: string; config: TrainingConfig }[] {
+/** How a step may be computed, the best first. */
+function choices(training: TrainingConfig): StepParts[] {
   const { microBatch, checkpointActivations } = training;
-  const parts: number[] = [];
-  for (let part = microBatch - 1; part >= 1; part--) if (microBatch % part === 0) parts.push(part);
-  const smaller = (config: TrainingConfig) =>
-    parts.map((part) => ({ flags: `--micro-batch ${part}`, config: { ...config, microBatch: part } }));
-  if (checkpointActivations) return smaller(training);
-  const less = { ...training, checkpointActivations: true };
+  const freeParts = microBatch === training.batchSize && !isFixed(training, 'microBatch');
+  const freeCheckpoints = !checkpointActivations && !isFixed(training, 'checkpointActivations');
+  return (freeParts ? [microBatch, ...smallerParts(microBatch)] : [microBatch]).flatMap((part) =>
+    (freeCheckpoints ? [false, true] : [checkpointActivations]).map((checkpoint) => ({
+      microBatch: part,
+      checkpointActivations: checkpoint,
+    })),
+  );
+}
+
+const isFixed = ({ fixed = [] }: TrainingConfig, what: keyof StepParts): boolean => fixed.includes(what);
+
+/** Parts of equal size, the largest first. */
+function smallerParts(whole: number): number[] {
+  return Array.from({ length: whole - 1 }, (_, i) => whole - 1 - i).filter((part) => whole % part === 0);
+}
+
+const bytesOf = ({ program, training, shape, engine }: StepNeed, parts: StepParts): number =>
+  bytesOfStep(program, { ...training, ...parts }, shape, engine);
+
+function fits(need: StepNeed, parts: StepParts): boolean {
+  const { program, shape, memory, engine } = need;
+  if (!memory) return true;
+  const { microBatch } = parts;
+  return (
+    largestTensorBytes(program, [microBatch, ...shape]) <= (memory.largestTensor ?? Infinity) &&
+    bytesOf(need, parts) * memoryRules(engine).slack <= memory.atMost
+  );
+}
+
+/** `A training step needs about 3.1 of 4.0 GB, in micro-batches of 2, with activations computed twice.` */
+function needed(need: StepNeed, parts: StepParts): string {
+  return `${amount(need, parts)}${partsText(need, parts)}.`;
+}
+
+function amount(need: StepNeed, parts: StepParts): string {
+  const { atMost } = need.memory as EngineMemory;
+  // How much memory a GPU has, WebGPU does not say.
+  const limit = Number.isFinite(atMost) ? `of ${gigabytes(atMost)} GB` : 'GB of the GPU';
+  return `A training step needs about ${gigabytes(bytesOf(need, parts))} ${limit}`;
+}
+
+function partsText({ training }: StepNeed, { microBatch, checkpointActivations }: StepParts): string {
+  const inParts = microBatch < training.batchSize ? `, in micro-batches of ${microBatch}` : '';
+  return `${inParts}${checkpointActivations ? ', with checkpointed activations' : ''}`;
+}
+
+function refusal(need: StepNeed): string {
+  const { training, shape, program, memory } = need;
+  const limit = memory?.largestTensor ?? Infinity;
+  const largest = largestTensorBytes(program, [training.microBatch, ...shape]);
+  const tooLarge =
+    largest > limit
+      ? `, and its largest tensor ${gigabytes(largest)} GB where ${gigabytes(limit)} GB is the most`
+      : '';
+  const said = `${amount(need, training)}${tooLarge}`;
+  const offered = remedies(training)
+    .filter(({ parts }) => fits(need, parts))
+    .map(({ flags, parts }) => `${flags} (${gigabytes(bytesOf(need, parts))} GB)`);
+  const [first, ...others] = offered;
+  const grid = shape.slice(0, 3).join(' x ');
+  return first === undefined
+    ? `${said}: too much for this engine even for one volume at a time. Use a smaller grid than ${grid} (--shape, a coarser --spacing), a narrower network (--width) or a shallower one (--arch).`
+    : `${said}. It fits with ${[first, ...others].join(', or with ')}; or with a smaller grid than ${grid} (--shape, --spacing) or a narrower network (--width).`;
+}
+
+/** The least that may help first: the largest smaller parts of a batch, checkpointing, both. */
+function remedies(training: TrainingConfig): { readonly flags: string; readonly parts: StepParts }[] {
+  const { microBatch, checkpointActivations } = training;
+  const smaller = (checkpoint: boolean) =>
+    smallerParts(microBatch).map((part) => ({
+      flags: `--micro-batch ${part}`,
+      parts: { microBatch: part, checkpointActivations: checkpoint },
+    }));
+  if (checkpointActivations) return smaller(true);
   return [
-    ...smaller(training).slice(0, 2),
-    { flags: '--checkpoint-activations', config: less },
-    ...smaller(less)
+    ...smaller(false).slice(0, 2),
+    { flags: '--checkpoint-activations', parts: { microBatch, checkpointActivations: true } },
+    ...smaller(true)
       .slice(-1)
-      .map(({ flags, config }) => ({ flags: `${flags} --checkpoint-activations`, config })),
+      .map(({ flags, parts }) => ({ flags: `${flags} --checkpoint-activations`, parts })),
   ];
 }
 

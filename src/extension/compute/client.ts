@@ -35,7 +35,11 @@ export class ComputeClient implements Compute, vscode.Disposable {
   ) {
     this.readSettings();
     this.configuration = vscode.workspace.onDidChangeConfiguration((change) => {
-      if (change.affectsConfiguration('fcd.engine') || change.affectsConfiguration('fcd.threads'))
+      if (
+        ['engine', 'threads', 'precision', 'gpuMemory'].some((name) =>
+          change.affectsConfiguration(`fcd.${name}`),
+        )
+      )
         this.readSettings();
       if (change.affectsConfiguration('fcd.node.path')) this.renew('on another Node.js');
       if (change.affectsConfiguration('fcd.tensorflow.path')) this.renew('with another TensorFlow');
@@ -123,6 +127,8 @@ export class ComputeClient implements Compute, vscode.Disposable {
     this.change({
       engine: settings.get<string>('engine', 'auto'),
       threads: settings.get<number>('threads', 0),
+      precision: settings.get<ComputeSettings['precision']>('precision', 'f32'),
+      gpuMemory: settings.get<number>('gpuMemory', 0),
     });
   }
 }

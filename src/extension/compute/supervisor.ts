@@ -158,12 +158,12 @@ export class ComputeSupervisor {
   /** How to compute from now on. A process with other settings makes way for another when it is idle. */
   change(part: Partial<ComputeSettings>): void {
     const settings = { ...this.settings, ...part };
-    const { background, engine, threads } = settings;
     const { settings: before } = this;
-    if (background === before.background && engine === before.engine && threads === before.threads) return;
+    const names = Object.keys(settings) as (keyof ComputeSettings)[];
+    if (names.every((name) => settings[name] === before[name])) return;
     this.settings = settings;
-    const pace = background ? 'in the background' : 'at full speed';
-    this.renew(background === before.background ? 'with other settings' : pace);
+    const pace = settings.background ? 'in the background' : 'at full speed';
+    this.renew(settings.background === before.background ? 'with other settings' : pace);
   }
 
   /** Has the process make way for another when it is idle. @param how the other one goes on */

@@ -143,7 +143,7 @@ export function runFacts(run: RunSnapshot): (readonly [name: string, value: stri
     [
       'Engine',
       record &&
-        `${record.engine.name}${record.engine.module ? ` ${record.engine.module}` : ''}, ${record.engine.threads} threads, Node ${record.engine.node}`,
+        `${record.engine.name}${record.engine.module ? ` ${record.engine.module}` : ''}, ${record.engine.precision === 'f16' ? 'half precision (f16), ' : ''}${record.engine.threads} threads, Node ${record.engine.node}`,
     ],
     ['Begun', record?.created],
     ['Process', process && `${process.pid} on ${process.host}${life === 'dead' ? ', which is gone' : ''}`],

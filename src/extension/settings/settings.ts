@@ -7,6 +7,8 @@ export function preferences(scope?: vscode.ConfigurationScope): Preferences {
   return {
     engine: settings.get('engine', 'auto'),
     threads: settings.get('threads', 0),
+    precision: settings.get<Preferences['precision']>('precision', 'f32'),
+    gpuMemory: settings.get('gpuMemory', 0),
     grid: settings.get<Preferences['grid']>('train.grid', 'small'),
     out: settings.get('runs.folder', 'fcd-runs'),
   };

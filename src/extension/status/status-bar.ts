@@ -51,7 +51,12 @@ export class StatusBar implements vscode.Disposable {
     this.item.text = statusText({
       // A task has the machine: what it computes with counts, not the one thread left to the editor.
       engine: recorded
-        ? { engine: recorded.name, module: recorded.module ?? null, threads: recorded.threads }
+        ? {
+            engine: recorded.name,
+            module: recorded.module ?? null,
+            threads: recorded.threads,
+            precision: recorded.precision ?? 'f32',
+          }
         : engine,
       run: run && progressText(run),
       busy: busy && { what: busy.what, fraction: busy.progress?.fraction ?? null },
@@ -75,6 +80,7 @@ export class StatusBar implements vscode.Disposable {
                 ? `${engine.threads}, at low priority: a task has the machine`
                 : String(engine.threads),
             ] as const,
+            ['Precision', engine.precision === 'f16' ? 'f16: convolutions in half' : 'f32: single'] as const,
             ['Node.js', engine.node] as const,
             ['Why', engine.reason] as const,
           ]

@@ -8,6 +8,9 @@ export interface Preferences {
   readonly engine: string;
   /** 0: the engine's own choice. */
   readonly threads: number;
+  readonly precision: 'f32' | 'f16';
+  /** GB of a GPU's memory that may be taken; 0: as much as there is. */
+  readonly gpuMemory: number;
   readonly grid: 'small' | 'standard';
   /** Folder for results, relative to the workspace folder. */
   readonly out: string;
@@ -84,10 +87,9 @@ function pretraining(
   free: (path: string) => string,
   extra: readonly string[],
 ): CommandLine {
-  const threads = preferences.threads > 0 ? ['--threads', String(preferences.threads)] : [];
   if (task.resume !== undefined) {
     const target = absolute(task.resume);
-    return { args: ['pretrain', '--resume', target, ...threads, ...extra], target };
+    return { args: ['pretrain', '--resume', target, ...machineFlags(preferences), ...extra], target };
   }
   const tasks = absolute(need(task.tasks, 'tasks', 'a tasks.json, or a cohort that brings one'));
   const arch = task.arch ?? 'resnet18';
@@ -107,7 +109,8 @@ function pretraining(
       ...flag('--seed', task.seed),
       ...(grid === 'small' ? smallGrid(arch) : []),
       ...engineFlags(preferences.engine),
-      ...threads,
+      ...(preferences.precision === 'f16' ? ['--precision', 'f16'] : []),
+      ...machineFlags(preferences),
       ...['--out', target],
       ...extra,
     ],
@@ -134,11 +137,10 @@ function fitting(
   free: (path: string) => string,
   extra: readonly string[],
 ): CommandLine {
-  const threads = preferences.threads > 0 ? ['--threads', String(preferences.threads)] : [];
   if (task.resume !== undefined) {
     const target = absolute(task.resume);
     // A run that goes on is what its run.json says; nothing else can be given.
-    return { args: ['train', '--resume', target, ...threads, ...extra], target };
+    return { args: ['train', '--resume', target, ...machineFlags(preferences), ...extra], target };
   }
   const cohort = absolute(need(task.cohort, 'cohort', 'a BIDS folder or a manifest'));
   const out = absolute(task.out ?? join(preferences.out, defaultName(task, cohort)));
@@ -164,13 +166,22 @@ function fitting(
       ...flag('--seed', task.seed),
       ...(grid === 'small' ? smallGrid(arch) : []),
       ...engineFlags(preferences.engine),
-      ...threads,
+      ...(preferences.precision === 'f16' ? ['--precision', 'f16'] : []),
+      ...machineFlags(preferences),
       '--out',
       target,
       ...extra,
     ],
     target,
   };
+}
+
+/** What may be another on another machine, also where a run goes on. */
+function machineFlags({ threads, gpuMemory }: Preferences): string[] {
+  return [
+    ...(threads > 0 ? ['--threads', String(threads)] : []),
+    ...(gpuMemory > 0 ? ['--gpu-memory', String(gpuMemory)] : []),
+  ];
 }
 
 /** What is no kernel module of the engine wasm. */

@@ -474,12 +474,12 @@ describe('the compute process itself', () => {
   it('computes with the kernels and threads that it is given, and still tells how all kernels do', async () => {
     const engine = 'simd128-strict';
     const given = new ComputeChild(
-      { main: COMPUTE_MAIN, runtime, settings: { background: false, engine, threads: 2 } },
+      { main: COMPUTE_MAIN, runtime, settings: { ...USUAL_SETTINGS, engine, threads: 2 } },
       { onEngine: () => {}, onLine: () => {} },
     );
     const none = new CancellationTokenSource().token;
     const report = v.parse(COMPUTE.engine.result, await given.send('engine', {}, none, () => {}));
-    expect(report).toMatchObject({ engine: 'wasm', module: engine, threads: 2 });
+    expect(report).toMatchObject({ engine: 'wasm', module: engine, threads: 2, precision: 'f32' });
     expect(report.selfTest.map(({ module }) => module)).toEqual(
       expect.arrayContaining(['simd256', 'simd128-relaxed', 'simd128-strict']),
     );

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { ComputeError, type Activity } from '../../../src/extension/compute/compute';
 import { ComputeSupervisor, type SupervisorOptions } from '../../../src/extension/compute/supervisor';
 import type { Runtime } from '../../../src/extension/runtime/runtime';
-import type { EngineReportMessage } from '../../../src/protocol/compute';
+import { USUAL_SETTINGS, type EngineReportMessage } from '../../../src/protocol/compute';
 import { ROOT } from '../../peers';
 import { COMPUTE_MAIN, flairOf, tinyStudy } from './tiny-study';
 
@@ -242,18 +242,19 @@ describe('a process that misbehaves, supervised', () => {
       JSON.parse((await supervisor.request('header', { path: '/other' })).description);
     const stop = new AbortController();
     const busy = supervisor.request('header', { path: '/silent' }, { signal: stop.signal });
-    expect(await settings()).toEqual({ background: false, engine: 'auto', threads: 0 });
+    expect(await settings()).toEqual(USUAL_SETTINGS);
     const { pid } = supervisor;
     supervisor.change({ background: true });
     expect(await settings()).toMatchObject({ background: false });
     stop.abort();
     await expect(busy).rejects.toMatchObject({ kind: 'cancelled' });
-    expect(await settings()).toEqual({ background: true, engine: 'auto', threads: 0 });
+    expect(await settings()).toEqual({ ...USUAL_SETTINGS, background: true });
     await expect
       .poll(() => lines)
       .toContain(`process #${pid} compute process ended to go on in the background true`);
-    supervisor.change({ background: false, engine: 'cpu', threads: 3 });
-    expect(await settings()).toEqual({ background: false, engine: 'cpu', threads: 3 });
+    const other = { background: false, engine: 'cpu', threads: 3, precision: 'f16', gpuMemory: 2.5 } as const;
+    supervisor.change(other);
+    expect(await settings()).toEqual(other);
     const same = supervisor.pid;
     supervisor.change({ engine: 'cpu' });
     await settings();

@@ -56,4 +56,14 @@ describe('openEngine', () => {
     await expect(openEngine({ engine: 'cpu', module: 'simd256' })).rejects.toThrow(/has no kernel module/);
     await expect(openEngine({ threads: 0 })).rejects.toThrow(/whole number from 1 to 256, not 0/);
   });
+
+  it('refuses half precision where there is none, and says where there is', async () => {
+    for (const engine of ['wasm', 'tensorflow', 'cpu'] as const)
+      await expect(openEngine({ engine, precision: 'f16' })).rejects.toThrow(
+        `The engine "${engine}" computes in single precision alone.`,
+      );
+    await expect(openEngine({ module: 'simd256', precision: 'f16' })).rejects.toThrow('The engine "wasm"');
+    expect(currentEngine()).toBeUndefined();
+    expect((await openEngine({ engine: 'cpu', precision: 'f32' })).precision).toBe('f32');
+  });
 });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../../../src/core/random';
-import { convSizes } from '../../../src/core/engine/wasm/reference';
+import { addInputGradient } from '../../../src/core/engine/wasm/convolution';
+import { convReference, convSizes, relativeError } from '../../../src/core/engine/wasm/reference';
 import type { ConvGeometry } from '../../../src/core/engine/wasm/conv-geometry';
 import { Machine } from '../../../src/core/engine/wasm/machine';
 import { algorithmsFor, type Algorithm } from '../../../src/core/engine/wasm/conv-plan';
@@ -156,6 +157,23 @@ for (const module of MODULES) {
         for (const [what, error] of convErrors(machine, geometry, i))
           expect(error, `${what} of ${JSON.stringify(geometry)}`).toBeLessThan(1e-5);
       }
+    });
+
+    it.each(NAMED)('add the gradient of the input to what has arrived of it: %s', (_, geometry) => {
+      const { heap } = machine;
+      const sizes = convSizes(geometry);
+      const random = Random.seeded(3, module.name);
+      const fill = (length: number) => Float32Array.from({ length }, () => random.uniform() * 2 - 1);
+      const [filter, dy, before] = [fill(sizes.filter), fill(sizes.y), fill(sizes.x)];
+      const expected = convReference.dx(geometry, dy, filter).map((value, i) => value + before[i]);
+      for (const algorithm of algorithmsFor('dx', geometry))
+        heap.withScratch([sizes.filter * 4, sizes.y * 4, sizes.x * 4], (filterAt, dyAt, sumAt) => {
+          heap.float32(filterAt, sizes.filter).set(filter);
+          heap.float32(dyAt, sizes.y).set(dy);
+          heap.float32(sumAt, sizes.x).set(before);
+          addInputGradient(machine, geometry, dyAt, filterAt, sumAt, algorithm);
+          expect(relativeError(heap.float32(sumAt, sizes.x), expected), algorithm).toBeLessThan(1e-5);
+        });
     });
 
     it.each(TILES)('agree with double precision by %s', (algorithm) => {

@@ -255,11 +255,12 @@ describe('a patient without a mask', () => {
     expect(predictions).toHaveLength(2);
     expect(explained).toEqual([]);
     expect(advice).toEqual([
-      expect.stringMatching(/^A training step needs about .* GB\.$/),
+      expect.stringMatching(/^A training step needs about .* GB, in micro-batches of 2\.$/),
+      expect.stringMatching(/^Batches of 3 are computed in micro-batches of 2/),
       expect.stringContaining(patient.participantId),
     ]);
     expect(made.directory.events()).toContainEqual(
-      expect.objectContaining({ type: 'warning', message: advice[1] }),
+      expect.objectContaining({ type: 'warning', message: advice[2] }),
     );
   });
 });
@@ -387,6 +388,7 @@ describe('two contrasts', () => {
       ...{ title: 'mixed', command: [], version: '0', seconds: 1, cohort, notes: [] },
     });
     expect(results.notes).toEqual([
+      expect.stringMatching(/^Batches of 3 are computed in micro-batches of 2/),
       expect.stringMatching(/^Of the T1w images alone: accuracy .*n 2\.$/),
       expect.stringMatching(/^Of the FLAIR images alone: accuracy .*n 2\.$/),
     ]);

@@ -14,7 +14,7 @@ import { CaseStore } from '../../../src/core/experiment/case-store';
 import { executeRun, type RunOptions, type RunResult } from '../../../src/core/experiment/run';
 import { RunDirectory } from '../../../src/core/experiment/run-directory';
 import { readCam } from '../../../src/core/explain/cam-file';
-import { networkSpec } from '../../../src/core/model/spec';
+import { networkSpec, type NetworkSpec } from '../../../src/core/model/spec';
 import { DEFAULT_TRAINING, type OptimiserConfig, type TrainingConfig } from '../../../src/core/train/config';
 import { STANDARD, type Recipe } from '../../../src/core/volume/recipe';
 
@@ -74,10 +74,12 @@ export interface Asked {
   readonly seed?: number;
   readonly fold?: number;
   readonly init?: InitRecord;
+  readonly spec?: NetworkSpec;
+  readonly recipe?: Recipe;
 }
 
 /** What a person asks for, with the engine that is open. */
-export function asked({ cohort, training, modality, seed, fold, init }: Asked): RunAsked {
+export function asked({ cohort, training, modality, seed, fold, init, spec, recipe }: Asked): RunAsked {
   const engine = currentEngine();
   if (!engine) throw new Error('The test has no engine.');
   return {
@@ -87,8 +89,8 @@ export function asked({ cohort, training, modality, seed, fold, init }: Asked): 
     modality: modality ?? 'FLAIR',
     fold: stratifiedFolds(cohort.cases, 5, seed ?? 42)[fold ?? 0],
     seed: seed ?? 42,
-    spec: { ...SPEC, inChannels: modality === 'T1w+FLAIR' ? 2 : 1 },
-    recipe: RECIPE,
+    spec: { ...(spec ?? SPEC), inChannels: modality === 'T1w+FLAIR' ? 2 : 1 },
+    recipe: recipe ?? RECIPE,
     training: training ?? TRAINING,
     init: init ?? { kind: 'none' },
     engine,

@@ -164,11 +164,15 @@ describe('the counts of a cohort', () => {
 
 describe('the status bar', () => {
   const quiet: Doing = { engine: undefined, busy: undefined, crashed: undefined, tasks: 0, run: undefined };
-  const engine = { engine: 'wasm', module: 'simd256', threads: 2 };
+  const engine = { engine: 'wasm', module: 'simd256', threads: 2, precision: 'f32' } as const;
 
-  it.each([
+  it.each<[Doing, string]>([
     [quiet, '$(beaker) FCD idle'],
     [{ ...quiet, engine }, '$(beaker) FCD simd256 · 2 threads · idle'],
+    [
+      { ...quiet, engine: { engine: 'webgpu', module: null, threads: 1, precision: 'f16' } },
+      '$(beaker) FCD webgpu f16 · idle',
+    ],
     [
       { ...quiet, engine, busy: { what: 'explaining sub-1', fraction: 0.5 } },
       '$(loading~spin) FCD simd256 · 2 threads · explaining sub-1 50 %',

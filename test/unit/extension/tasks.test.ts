@@ -5,6 +5,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CatalogueEntry } from '../../../src/protocol/catalogue';
+import type { RunRecord } from '../../../src/protocol/run';
+import { tensorflowEnvironment } from '../../../src/protocol/tensorflow';
 import {
   commandLine,
   engineFlags,
@@ -19,11 +21,19 @@ import {
   type FcdTaskDefinition,
 } from '../../../src/extension/tasks/task-definition';
 import { WorkProcess } from '../../../src/extension/tasks/work-process';
+import { installStandIn } from '../engine/tensorflow-stand-in';
 import { FIRST_ANSWERS, remembered, taskOf, titleOf } from '../../../src/extension/train/answers';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
 const CLI = join(ROOT, 'dist', 'cli', 'main.js');
-const PREFERENCES: Preferences = { engine: 'auto', threads: 0, grid: 'small', out: 'fcd-runs' };
+const PREFERENCES: Preferences = {
+  engine: 'auto',
+  threads: 0,
+  precision: 'f32',
+  gpuMemory: 0,
+  grid: 'small',
+  out: 'fcd-runs',
+};
 
 interface Manifest {
   readonly contributes: {
@@ -47,8 +57,14 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function fcd(args: readonly string[]): { readonly code: number | null; readonly said: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8' });
+function fcd(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): { readonly code: number | null; readonly said: string } {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+  });
   return { code: status, said: stdout + stderr };
 }
 
@@ -96,12 +112,68 @@ describe('the command line of a task', () => {
   it('takes engine, threads and grid from the settings', () => {
     const args = argsOf(
       { task: 'train', cohort: 'heads' },
-      { engine: 'simd128-strict', threads: 1, grid: 'standard', out: 'r' },
+      { ...PREFERENCES, engine: 'simd128-strict', threads: 1, grid: 'standard', out: 'r' },
     );
     expect(args.join(' ')).toContain('--fold 1/5 --engine wasm --module simd128-strict --threads 1 --out');
     expect(args).not.toContain('--geometry');
+    expect(args).not.toContain('--precision');
     expect(engineFlags('auto')).toEqual([]);
     expect(engineFlags('cpu')).toEqual(['--engine', 'cpu']);
+  });
+
+  it('takes precision and memory of a GPU from the settings; a run that goes on has its precision', () => {
+    const gpu: Preferences = { ...PREFERENCES, engine: 'webgpu', precision: 'f16', gpuMemory: 7.5 };
+    const flags = '--engine webgpu --precision f16 --gpu-memory 7.5 --out';
+    for (const task of [
+      { task: 'train', cohort: 'heads' },
+      { task: 'experiment', cohort: 'heads' },
+      { task: 'pretrain', tasks: 'heads/tasks.json' },
+    ] as const)
+      expect(argsOf(task, gpu).join(' ')).toContain(flags);
+    expect(argsOf({ task: 'train', resume: 'r' }, gpu).slice(3)).toEqual(['--gpu-memory', '7.5']);
+    expect(argsOf({ task: 'pretrain', resume: 'r' }, gpu).slice(3)).toEqual(['--gpu-memory', '7.5']);
+  });
+
+  it('is taken by the real command line, which refuses half precision where there is none', () => {
+    const wasm: Preferences = { ...PREFERENCES, engine: 'wasm', precision: 'f16', gpuMemory: 7.5 };
+    const refused = fcd(argsOf({ task: 'train', cohort: 'heads', out: 'half' }, wasm));
+    expect(refused).toMatchObject({ code: 1 });
+    expect(refused.said).toContain(
+      'The engine "wasm" computes in single precision alone. Leave out half precision (--precision f16; fcd.precision in the editor\'s settings)',
+    );
+    expect(existsSync(join(folder, 'half'))).toBe(false);
+  });
+
+  it('trains on the engine tensorflow where the settings name it, and goes on with it', () => {
+    const standIn = installStandIn();
+    try {
+      const env = tensorflowEnvironment({ named: standIn.folder });
+      const tensorflow: Preferences = { ...PREFERENCES, engine: 'tensorflow', threads: 1, gpuMemory: 2 };
+      const run = join(folder, 'on-tensorflow');
+      // The stand-in is JavaScript: as little as there is to compute.
+      const tiny = ['--width', '1/8', '--spacing', '12', '--shape', '14x16x14', '--batch', '4'];
+      const task = { task: 'train', cohort: 'heads', arch: 'resnet10', fold: '1/2', epochs: 1 } as const;
+      const args = argsOf({ ...task, out: run, args: tiny }, tensorflow);
+      expect(args.join(' ')).toContain('--engine tensorflow --threads 1 --gpu-memory 2 --out');
+      expect(fcd(args, env)).toMatchObject({
+        code: 0,
+        said: expect.stringMatching(
+          /Engine tensorflow, 1 threads: asked for: @tensorflow\/tfjs-node 4\.22\.0/,
+        ) as string,
+      });
+      const { engine } = JSON.parse(readFileSync(join(run, 'run.json'), 'utf8')) as RunRecord;
+      expect(engine).toMatchObject({ name: 'tensorflow', precision: 'f32' });
+      expect(fcd(argsOf({ task: 'train', resume: run }, tensorflow), env)).toMatchObject({ code: 0 });
+      const half: Preferences = { ...tensorflow, precision: 'f16' };
+      expect(fcd(argsOf({ ...task, out: `${run}-half` }, half), env)).toMatchObject({
+        code: 1,
+        said: expect.stringContaining(
+          'The engine "tensorflow" computes in single precision alone.',
+        ) as string,
+      });
+    } finally {
+      standIn.remove();
+    }
   });
 
   it('starts from weights where the strategy names them', () => {

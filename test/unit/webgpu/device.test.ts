@@ -19,6 +19,20 @@ describe.runIf(haveSoftwareGpu('lavapipe'))('the engine webgpu', () => {
     expect(tf.getBackend()).toBe('webgpu');
   });
 
+  it('multiplies in half precision where that is asked for, tested before it is taken', async () => {
+    const { precision, selfTest } = await openEngine({ engine: 'webgpu', precision: 'f16' });
+    expect(precision).toBe('f16');
+    expect(selfTest).toMatchObject([
+      { module: 'webgpu', ok: true },
+      { module: 'webgpu f16', ok: true },
+    ]);
+    const error = (detail: string) => Number(/^largest error ([\d.e-]+)/.exec(detail)?.[1]);
+    expect(error(selfTest[0].detail)).toBeLessThan(1e-5);
+    // Else it was not half precision.
+    expect(error(selfTest[1].detail)).toBeGreaterThan(1e-4);
+    expect((await openEngine({ engine: 'webgpu' })).precision).toBe('f32');
+  });
+
   it('computes, and reads asynchronously alone', async () => {
     await openEngine({ engine: 'webgpu' });
     const a = tf.reshape(tf.range(0, 4096), [64, 64]) as tf.Tensor2D;

@@ -84,7 +84,7 @@ describe.runIf(haveSoftwareGpu('lavapipe'))('a GPU without enough memory', () =>
     device().dispatchEvent(
       Object.assign(new Event('uncapturederror'), { error: new GPUOutOfMemoryError('no memory left') }),
     );
-    expect(() => backend.gpu.requireSound()).toThrow(/is out of memory \(no memory left\).*--micro-batch/);
+    expect(() => backend.gpu.requireSound()).toThrow(/is out of memory \(no memory left\).*--gpu-memory/);
     await expect(tf.fill([2], 1).data()).rejects.toThrow(/is out of memory/);
   });
 });

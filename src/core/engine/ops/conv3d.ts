@@ -1,9 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-core/dist/register_all_gradients';
 import { InputError } from '../../errors';
+import { addInto } from './add-into';
 import { KERNELS, convOutputShape, type ConvAttrs, type Shape5 } from './kernels';
 import { cutGrid, fromLattices, padGrid, toLattices } from './merged-axes';
-import { hasKernel, runKernel } from './run-kernel';
+import { hasKernel, runKernel, runKernelMany } from './run-kernel';
 
 /**
  * 3D convolution as PyTorch defines it: cross-correlation, symmetric zero padding, any stride and dilation, no bias.
@@ -39,6 +40,23 @@ export function conv3dInputGradient(
     const pull = tf.grad((x) => composedConv3d(x as tf.Tensor5D, filter, attrs));
     return pull(tf.zeros(inputShape as [number, number, number, number, number]), dy) as tf.Tensor5D;
   });
+}
+
+/**
+ * {@link conv3dInputGradient} added to `sum`, which is given away: in its memory where the engine can, else new. Use the
+ * returned tensor.
+ */
+export function addConv3dInputGradient(
+  sum: tf.Tensor5D,
+  dy: tf.Tensor5D,
+  filter: tf.Tensor5D,
+  attrs: ConvAttrs,
+): tf.Tensor5D {
+  // Not asked by hasKernel: an engine that adds afterwards has kernels for both.
+  if (!tf.getKernel(KERNELS.conv3dInputGradientInto, tf.getBackend()))
+    return addInto(sum, conv3dInputGradient(dy, filter, attrs, sum.shape));
+  runKernelMany(KERNELS.conv3dInputGradientInto, { sum, dy, filter }, attrs);
+  return sum;
 }
 
 /** Gradient of {@link conv3d} with respect to the filter: sum over batch and positions. */

@@ -7,6 +7,7 @@ import type { TensorInfo } from '@tensorflow/tfjs-core';
 export const KERNELS = {
   conv3d: 'FcdConv3D',
   conv3dInputGradient: 'FcdConv3DInputGradient',
+  conv3dInputGradientInto: 'FcdConv3DInputGradientInto',
   conv3dFilterGradient: 'FcdConv3DFilterGradient',
   batchNormTrain: 'FcdBatchNormTrain',
   batchNormTrainGradient: 'FcdBatchNormTrainGradient',
@@ -34,6 +35,9 @@ export const KERNELS = {
   adamStep: 'FcdAdamStep',
 } as const;
 
+/** Kernels of engines with half precision, which nothing stands in for elsewhere. */
+export const HALF_KERNELS = { unscale: 'FcdUnscale' } as const;
+
 export type Triple = readonly [number, number, number];
 export type Shape5 = readonly [number, number, number, number, number];
 
@@ -47,6 +51,7 @@ export interface ConvAttrs {
 /**
  * FcdConv3D: inputs {x: [N,D,H,W,Ci], filter: [kd,kh,kw,Ci,Co]} -> [N,OD,OH,OW,Co].
  * FcdConv3DInputGradient: inputs {dy, filter}, attrs ConvAttrs & {inputShape: Shape5} -> dx.
+ * FcdConv3DInputGradientInto: inputs {sum: like dx, dy, filter}, attrs ConvAttrs: sum += dx IN PLACE. -> [].
  * FcdConv3DFilterGradient: inputs {x, dy}, attrs ConvAttrs & {filterShape: Shape5} -> dfilter.
  *
  * FcdBatchNormTrain: inputs {x: [N,D,H,W,C], gamma: [C], beta: [C], residual?: same as x},
@@ -99,6 +104,9 @@ export interface ConvAttrs {
  *   -> [p = sigmoid(z), sums: [blocks, 4, T rounded up to 4]]; see ops/task-loss.ts.
  * FcdTaskGradient: inputs {p, codes, members, factors: [3, T rounded up to 4]}: the gradient IN PLACE of p. -> [].
  *
+ * FcdUnscale (HALF_KERNELS): inputs {gradient, found: int32 [1]}, attrs {factor}: gradient *= factor IN PLACE,
+ *   and found becomes 1 where a value of the gradient was infinite or not a number. -> [].
+ *
  * FcdAddInto: inputs {sum, term}: sum += term IN PLACE. -> [].
  *
  * FcdSgdStep: inputs {value, gradient, velocity}, attrs {learningRate, momentum, weightDecay, nesterov: boolean}:
@@ -106,7 +114,8 @@ export interface ConvAttrs {
  * FcdAdamStep: inputs {value, gradient, m, v}, attrs {learningRate, beta1, beta2, epsilon, weightDecay,
  *   decoupled: boolean, step: number (1-based)}: IN PLACE on value, m, v, PyTorch's Adam / AdamW. -> [].
  */
-export type KernelName = (typeof KERNELS)[keyof typeof KERNELS];
+export type KernelName =
+  (typeof KERNELS)[keyof typeof KERNELS] | (typeof HALF_KERNELS)[keyof typeof HALF_KERNELS];
 
 /** Output size of a convolution or pooling window along one axis (PyTorch's rule). */
 export function outputSize(

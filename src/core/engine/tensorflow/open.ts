@@ -30,6 +30,7 @@ export async function openTensorflow(options: EngineOptions): Promise<OpenedEngi
   return {
     report: {
       name: 'tensorflow',
+      precision: 'f32',
       threads: loaded.usesGpu ? 1 : (threads ?? physicalCores()),
       node: process.version,
       reason: reasonFor(found, loaded),

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { Random } from '../../random';
 import { addInto } from '../ops/add-into';
 import { addBias, biasGradient } from '../ops/bias';
-import { conv3d, conv3dFilterGradient, conv3dInputGradient } from '../ops/conv3d';
+import { addConv3dInputGradient, conv3d, conv3dFilterGradient, conv3dInputGradient } from '../ops/conv3d';
 import { convTranspose3d, convTranspose3dGradient } from '../ops/conv-transpose';
 import { crossEntropyGradient } from '../ops/cross-entropy';
 import type { KERNELS } from '../ops/kernels';
@@ -58,6 +58,11 @@ export const TRIALS = {
     convolutions.map((attrs) => {
       const y = conv3d(grid(), filter(), attrs);
       return conv3dInputGradient(noise(y.shape, 7), filter(), attrs, grid().shape as Shape5);
+    }),
+  conv3dInputGradientInto: () =>
+    convolutions.map((attrs) => {
+      const y = conv3d(grid(), filter(), attrs);
+      return addConv3dInputGradient(grid(), noise(y.shape, 7), filter(), attrs);
     }),
   conv3dFilterGradient: () =>
     convolutions.map((attrs) => {

@@ -82,13 +82,18 @@ export class ConvPlan {
    * Computes a convolution: `run` is called with the algorithm to use, last with the one that stays chosen.
    */
   run(pass: ConvPass, g: ConvGeometry, run: (algorithm: Algorithm) => void): void {
+    run(this.algorithmOf(pass, g, run));
+  }
+
+  /** The algorithm that stays chosen; `trial` is called with candidates where they are timed for that. */
+  algorithmOf(pass: ConvPass, g: ConvGeometry, trial: (algorithm: Algorithm) => void): Algorithm {
     const key = planKey(pass, g);
     let algorithm = this.chosen.get(key);
     if (!algorithm) {
-      algorithm = this.choose(key, pass, g, run);
+      algorithm = this.choose(key, pass, g, trial);
       this.chosen.set(key, algorithm);
     }
-    run(algorithm);
+    return algorithm;
   }
 
   /** Every choice so far, and what is recorded; names in order. */

@@ -1,8 +1,10 @@
 import type { ConvGeometry, ConvPass } from './conv-geometry';
 import { planKey, tileSizeOf, type Algorithm } from './conv-plan';
 import { multiplyDepthTiles, multiplyGradientDepthTiles } from './depth-convolution';
-import { multiplyGradientTaps, multiplyTaps } from './direct-convolution';
+import { addTaps, multiplyGradientTaps, multiplyTaps } from './direct-convolution';
+import { elementwise } from './elementwise';
 import type { Machine } from './machine';
+import { convSizes } from './reference';
 import { multiplyGradientTiles, multiplyTiles } from './tiled-convolution';
 
 /** y = x convolved with filter; all are addresses, NDHWC and DHWIO. The machine's plan chooses how, unless it is said. */
@@ -31,6 +33,31 @@ export function convolveInputGradient(
   const run = (how: Algorithm) => gatherBy(how, machine, 'dx', g, dy, filter, dx);
   if (algorithm) run(algorithm);
   else planned(machine, 'dx', g, run);
+}
+
+/** dx from dy, added to a sum that holds as much as dx. Tap by tap it is summed in place, else aside. */
+export function addInputGradient(
+  machine: Machine,
+  g: ConvGeometry,
+  dy: number,
+  filter: number,
+  sum: number,
+  algorithm?: Algorithm,
+): void {
+  const { heap, plan, pool } = machine;
+  const { x: count } = convSizes(g);
+  const aside = (how: Algorithm, use: (dx: number) => void) =>
+    heap.withScratch([count * 4], (dx) => {
+      gatherBy(how, machine, 'dx', g, dy, filter, dx);
+      use(dx);
+    });
+  const add = () => {
+    const how = algorithm ?? plan.algorithmOf('dx', g, (candidate) => aside(candidate, () => undefined));
+    if (how === 'direct' && dy !== sum) addTaps(machine, g, dy, filter, sum);
+    else aside(how, (dx) => elementwise(machine, 'add', count, { a: sum, b: dx, result: sum }));
+  };
+  if (pool.profile) pool.profile.convolution(planKey('dx', g), add);
+  else add();
 }
 
 /** dfilter from x and dy. */

@@ -57,8 +57,15 @@ export function multiplyTaps(
   result: number,
 ): void {
   if (folded)
-    withPaddedRows(machine, g, source, (padded) => gather(machine, pass, fold(g), padded, filter, result));
-  else gather(machine, pass, g, source, filter, result);
+    withPaddedRows(machine, g, source, (padded) =>
+      gather(machine, pass, fold(g), padded, filter, result, false),
+    );
+  else gather(machine, pass, g, source, filter, result, false);
+}
+
+/** dx from dy, tap by tap, added to what is there: hardly more than writing it, and a pass over memory is spared. */
+export function addTaps(machine: Machine, g: ConvGeometry, dy: number, filter: number, sum: number): void {
+  gather(machine, 'dx', g, dy, filter, sum, true);
 }
 
 /** dfilter from x and dy, tap by tap. */
@@ -171,7 +178,7 @@ function gatherPlan(pass: 'y' | 'dx', g: Folded, threads: number, panel: number)
   };
 }
 
-/** y from x, or dx from dy: every result gathers what its taps read. */
+/** y from x, or dx from dy: every result gathers what its taps read; added to what is there where `accumulates`. */
 function gather(
   machine: Machine,
   pass: 'y' | 'dx',
@@ -179,6 +186,7 @@ function gather(
   source: number,
   filter: number,
   result: number,
+  accumulates: boolean,
 ): void {
   const { heap, pool, panel } = machine;
   const forward = pass === 'y';
@@ -212,6 +220,7 @@ function gather(
         packsOwn ? filter : 0,
         forward ? 0 : 1,
         plan.depthFirst ? 1 : 0,
+        accumulates ? 1 : 0,
       ],
       alone,
     );
@@ -262,8 +271,9 @@ function gradientPlan(g: Folded, threads: number, panel: number) {
   const positions = rowsPerBlock * g.output[2];
   const chunks = gradientChunks(items, panels, across ? items : perTap, threads);
   const dyBytes = Math.ceil(panels / chunks.columns) * positions * panel * 4;
+  const tilesPerTap = Math.min(perTap, Math.ceil(items / chunks.rows));
   const tapsPerChunk = Math.min(taps, Math.ceil((Math.ceil(items / chunks.rows) * TILE) / rows) + 2);
-  const xBytes = positions * (across ? tapsPerChunk * rows * 4 + 48 : TILE * 4) + 64;
+  const xBytes = positions * (across ? tapsPerChunk * rows * 4 + 48 : tilesPerTap * TILE * 4) + 64;
   return {
     taps,
     rows,

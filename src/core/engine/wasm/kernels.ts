@@ -4,7 +4,7 @@ import type { AdamAttrs, SgdAttrs } from '../ops/optimiser-step';
 import type { Taps3 } from '../ops/taps';
 import { BACKEND_NAME, type WasmBackend } from './backend';
 import { convGeometry } from './conv-geometry';
-import { convolve, convolveFilterGradient, convolveInputGradient } from './convolution';
+import { addInputGradient, convolve, convolveFilterGradient, convolveInputGradient } from './convolution';
 import type { Implementation, Inputs } from './implementation';
 import { registerCpuKernels, runOnCpu } from './cpu-kernels';
 import { adamStep, elementwise, sgdStep } from './elementwise';
@@ -33,6 +33,13 @@ const conv3dInputGradient: Implementation = (backend, { dy, filter }, attrs) => 
   const { machine } = backend;
   convolveInputGradient(machine, geometry, backend.address(dy), backend.address(filter), backend.address(dx));
   return dx;
+};
+
+const conv3dInputGradientInto: Implementation = (backend, { sum, dy, filter }, attrs) => {
+  const geometry = convGeometry(sum.shape, filter.shape, shape5(dy), attrs as unknown as ConvAttrs);
+  const { machine } = backend;
+  addInputGradient(machine, geometry, backend.address(dy), backend.address(filter), backend.address(sum));
+  return [];
 };
 
 const conv3dFilterGradient: Implementation = (backend, { x, dy }, attrs) => {
@@ -197,6 +204,7 @@ const expandDims: Implementation = (backend, { input }, attrs) => {
 const IMPLEMENTATIONS: Readonly<Record<string, Implementation>> = {
   [KERNELS.conv3d]: conv3d,
   [KERNELS.conv3dInputGradient]: conv3dInputGradient,
+  [KERNELS.conv3dInputGradientInto]: conv3dInputGradientInto,
   [KERNELS.conv3dFilterGradient]: conv3dFilterGradient,
   ...normKernels,
   ...smallKernels,

@@ -1,4 +1,4 @@
-import { constants, setPriority } from 'node:os';
+import { constants, cpus, setPriority } from 'node:os';
 import * as tf from '@tensorflow/tfjs-core';
 import { InputError, messageOf } from '../../errors';
 import { physicalCores } from '../cores';
@@ -9,7 +9,7 @@ import { BACKEND_NAME, WasmBackend } from './backend';
 import { ConvPlan, type RecordedPlan } from './conv-plan';
 import { registerKernels } from './kernels';
 import { Machine } from './machine';
-import { MODULES, compileModule, type KernelModule } from './modules';
+import { MODULES, compileModule, kernelBuild, type KernelModule } from './modules';
 import { TIMING_MS, selfTest, timeConvolution } from './self-test';
 
 /** Memory of a trial: 64 MiB. */
@@ -36,7 +36,13 @@ export async function openWasm(options: EngineOptions): Promise<OpenedEngine> {
   if (!best?.compiled) throw new InputError(noModule(options, trials));
 
   const threads = options.threads ?? (options.background ? 1 : physicalCores());
-  const cache = new PlanCache(best.module, threads);
+  const cache = new PlanCache('convolutions', {
+    cpu: cpus()[0]?.model ?? 'unknown',
+    module: best.module,
+    threads,
+    node: process.versions.node,
+    kernels: kernelBuild(),
+  });
   const timed = cache.read();
   const plan = new ConvPlan({ recorded: options.plan, timed, tune: options.tune });
   const machine = await Machine.open(best.compiled, threads, undefined, plan);
@@ -55,6 +61,7 @@ export async function openWasm(options: EngineOptions): Promise<OpenedEngine> {
     report: {
       name: 'wasm',
       module: best.module,
+      precision: 'f32',
       threads: machine.threads,
       node: process.version,
       reason: options.module ? `${best.module} was asked for` : reasonFor(best, trials),
@@ -73,8 +80,7 @@ export async function openWasm(options: EngineOptions): Promise<OpenedEngine> {
     close: async () => {
       tf.removeBackend(BACKEND_NAME);
       await machine.close();
-      const now = machine.plan.timedNow();
-      if (Object.keys(now).length > 0) await keep(cache, now);
+      await cache.keep(machine.plan.timedNow());
     },
   };
 }
@@ -91,15 +97,6 @@ export function requireModule(module: string): void {
 export async function testModules(): Promise<EngineReport['selfTest']> {
   const trials = await tryModules(MODULES);
   return trials.map(({ module, ok, gflops, detail }) => ({ module, ok, gflops, detail }));
-}
-
-/** A cache that cannot be written costs time only. */
-async function keep(cache: PlanCache, timed: RecordedPlan): Promise<void> {
-  try {
-    await cache.add(timed);
-  } catch {
-    // A home directory without space or rights: the next run times again.
-  }
 }
 
 function planReport({ plan, tune }: EngineOptions, timed: RecordedPlan, cache: PlanCache): PlanReport {

@@ -9,6 +9,9 @@ export const BACKEND_NAME = 'webgpu';
 /** What a tensor on the GPU lies in. */
 const TENSOR_USAGE = () => GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
 
+/** tfjs's flag: commands are sent after so many. */
+const SUBMIT_BATCH = 'WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE';
+
 /** A kernel's program: WGSL with its tensors at group 0, binding 0, 1, …, and its uniform, if any, behind them. */
 export interface GpuProgram {
   /** The same for the same source and constants. */
@@ -23,6 +26,7 @@ type Workgroups = readonly [x: number, y?: number, z?: number];
 /** tfjs-core's tensors on the GPU. They can be read asynchronously only. */
 export class GpuBackend extends WebGPUBackend {
   readonly pool: BufferPool;
+  private rehearsing = false;
   private readonly fallbacks = new Set<string>();
   private readonly pipelines = new Map<string, GPUComputePipeline>();
 
@@ -72,6 +76,7 @@ export class GpuBackend extends WebGPUBackend {
     workgroups: Workgroups,
     uniform?: ArrayBuffer,
   ): void {
+    if (this.rehearsing) return;
     const pipeline = this.pipelineOf(program);
     const bound = buffers.map((one) => (one instanceof GPUBuffer ? one : this.buffer(one)));
     if (uniform) bound.push(this.uniformOf(uniform));
@@ -86,7 +91,80 @@ export class GpuBackend extends WebGPUBackend {
     pass.setBindGroup(0, bindGroup);
     pass.dispatchWorkgroups(workgroups[0], workgroups[1] ?? 1, workgroups[2] ?? 1);
     this['dispatchCountInPass']++;
-    if (this['dispatchCountInPass'] >= tf.env().getNumber('WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE')) this.flush();
+    if (this['dispatchCountInPass'] >= tf.env().getNumber(SUBMIT_BATCH)) this.flush();
+  }
+
+  /**
+   * Does work whose commands are not recorded: tensors come and go as ever and hold nothing. So a step can be gone through,
+   * to see what it needs, without any parameter being changed.
+   */
+  async rehearse(work: () => Promise<void>): Promise<void> {
+    this.rehearsing = true;
+    try {
+      await work();
+    } finally {
+      this.rehearsing = false;
+    }
+  }
+
+  /** tfjs's own kernels are not recorded in a rehearsal either. */
+  override runWebGPUProgram(
+    ...[program, inputs, outputDtype, uniforms, given]: Parameters<WebGPUBackend['runWebGPUProgram']>
+  ): tf.TensorInfo {
+    if (this.rehearsing) return given ?? this.output(program.outputShape, outputDtype);
+    return super.runWebGPUProgram(program, inputs, outputDtype, uniforms, given);
+  }
+
+  /**
+   * Milliseconds that the GPU takes for what `work` records, by its own clock where it has one that can be asked, else from
+   * sending to done. Nothing else may be recorded meanwhile.
+   */
+  async timed(work: () => void): Promise<number> {
+    this.flush();
+    await this.queue.onSubmittedWorkDone();
+    const clock = this.gpu.report.features.includes('timestamp-query') ? this.startClock() : undefined;
+    const start = performance.now();
+    const batch = tf.env().getNumber(SUBMIT_BATCH);
+    tf.env().set(SUBMIT_BATCH, Infinity);
+    try {
+      work();
+    } finally {
+      tf.env().set(SUBMIT_BATCH, batch);
+    }
+    const byGpu = clock && (await clock());
+    if (byGpu !== undefined) return byGpu;
+    this.flush();
+    await this.queue.onSubmittedWorkDone();
+    this.gpu.requireSound();
+    return performance.now() - start;
+  }
+
+  /** Begins a pass that writes its times down. @returns what ends and reads it: undefined where the pass was cut short */
+  private startClock(): () => Promise<number | undefined> {
+    const times = this.device.createQuerySet({ type: 'timestamp', count: 2 });
+    this.ensureCommandEncoderReady();
+    const pass = this['commandEncoder'].beginComputePass({
+      timestampWrites: { querySet: times, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
+    });
+    this['computePassEncoder'] = pass;
+    return async () => {
+      try {
+        // Memory that ran short had what was recorded sent before its end.
+        if (this['computePassEncoder'] !== pass) return undefined;
+        this.endComputePassEncoder();
+        const written = this.pool.acquireBuffer(16, GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC);
+        try {
+          this['commandEncoder'].resolveQuerySet(times, 0, 2, written, 0);
+          const [from, to] = new BigUint64Array(await this.download(written, 16));
+          this.gpu.requireSound();
+          return Number(to - from) / 1e6;
+        } finally {
+          this.pool.releaseBuffer(written);
+        }
+      } finally {
+        times.destroy();
+      }
+    };
   }
 
   /** Lends a buffer to work that records commands; behind them it may be given to others. */
@@ -152,6 +230,14 @@ export class GpuBackend extends WebGPUBackend {
       this.gpu.requireSound();
       throw error;
     }
+  }
+
+  /** The first numbers of a tensor of floats. */
+  async readStart(x: tf.TensorInfo, count: number): Promise<Float32Array> {
+    const most = tf.util.sizeFromShape(x.shape);
+    const bytes = await this.download(this.buffer(x), 4 * Math.min(count, most));
+    this.gpu.requireSound();
+    return new Float32Array(bytes);
   }
 
   /** Numbers that never left the processor. @throws Error for those that are on the GPU */

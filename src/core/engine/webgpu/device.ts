@@ -11,8 +11,14 @@ const FEATURES = [
   'chromium-experimental-subgroup-matrix',
 ] as const;
 
-/** Dawn shows its experiments (subgroup matrices) only where this is allowed. */
-const DAWN_OPTIONS = ['enable-dawn-features=allow_unsafe_apis'];
+/**
+ * Dawn shows its experiments (subgroup matrices) only where unsafe interfaces are allowed, and rounds the GPU's clock to 0.1 ms
+ * for web pages, from whom we have nothing to hide.
+ */
+const DAWN_OPTIONS = [
+  'enable-dawn-features=allow_unsafe_apis',
+  'disable-dawn-features=timestamp_quantization',
+];
 
 /** A GPU in use. What goes wrong on it is remembered, for WebGPU tells it apart from the call that caused it. */
 export class GpuDevice {
@@ -102,7 +108,7 @@ function failureOf(error: GPUError, { description, limits }: AdapterReport): Err
   const [line] = error.message.trim().split('\n');
   if (error instanceof GPUOutOfMemoryError || /out of memory/i.test(error.message))
     return new InputError(
-      `The GPU ${description} is out of memory (${line}). Resume the run with a smaller --micro-batch or with --checkpoint-activations, which need less, or with --engine wasm on the processor.`,
+      `The GPU ${description} is out of memory (${line}). Resume the run with --gpu-memory and the GB that are free, for which its steps are then computed in parts, or with --engine wasm on the processor.`,
     );
   return new Error(
     `The GPU ${description} refuses a command: ${line} (its buffers hold at most ${limits.maxBufferSize} bytes).`,

@@ -10,6 +10,12 @@ import { convFlops, geometryOf } from '../wasm/self-test';
 const TOLERANCE = 1e-5;
 const TIMING_MS = 50;
 
+/**
+ * Of half precision: operands are off by at most 2^-11 of themselves, products by 2^-10 and sums of four of them by as much
+ * again. Errors of many products cancel as the products themselves do, so this is some 10^-3 of the largest result.
+ */
+const HALF_TOLERANCE = 5e-3;
+
 interface Trial {
   readonly batch: number;
   readonly input: Triple;
@@ -61,6 +67,38 @@ export async function gpuSelfTest(): Promise<GpuSelfTest> {
     gflops: await timeConvolution(),
     detail: `largest error ${Math.max(worst, error).toExponential(1)} of the largest value`,
   };
+}
+
+/** As {@link gpuSelfTest} where the kernels multiply in half precision. */
+export async function gpuHalfTest(): Promise<GpuSelfTest> {
+  const wrong = (detail: string): GpuSelfTest => ({ ok: false, gflops: 0, detail });
+  let worst = 0;
+  for (const one of TRIALS)
+    for (const [what, error] of await convErrors(one)) {
+      if (!(error <= HALF_TOLERANCE))
+        return wrong(`${what} is off by ${error.toExponential(1)} of its largest value`);
+      worst = Math.max(worst, error);
+    }
+  if (await hidesOverflow())
+    return wrong('numbers beyond its range do not become infinite, so that overflow goes unseen');
+  return {
+    ok: true,
+    gflops: await timeConvolution(),
+    detail: `largest error ${worst.toExponential(1)} of the largest value`,
+  };
+}
+
+/** Scaling the loss relies on it: what is beyond 65504 must not be cut off there. */
+async function hidesOverflow(): Promise<boolean> {
+  const attrs = { stride: same(1), padding: same(0), dilation: same(1) };
+  const x = tf.fill([1, 1, 1, 1, 16], 1e6) as tf.Tensor5D;
+  const filter = tf.fill([1, 1, 1, 16, 16], 1e-3) as tf.Tensor5D;
+  const y = conv3d(x, filter, attrs);
+  try {
+    return (await y.data<'float32'>()).some(Number.isFinite);
+  } finally {
+    tf.dispose([x, filter, y]);
+  }
 }
 
 async function convErrors({ batch, input, channels, kernel, attrs }: Trial): Promise<[string, number][]> {

@@ -3,7 +3,7 @@
 // Which input a tap reads is told by three tables, one per axis, that the caller made (gather-axis.ts): so stride,
 // padding and dilation per axis, and the gradient of a strided convolution, are the same code.
 import { CHAIN, PANEL, ROWS, gatherGemm } from './micro-kernels';
-import { warm } from './warm';
+import { warm, warmRows } from './warm';
 import { ceilDivide, claim, smaller } from './work';
 
 /** Filled by convolution.ts of the engine, field by field, 4 bytes each. Sizes in bytes where a name says so. */
@@ -48,6 +48,8 @@ import { ceilDivide, claim, smaller } from './work';
    * same padding in height and width, and what they do not meet is left out.
    */
   depthFirst: i32;
+  /** 1: the result holds sums already, to which these are added. */
+  accumulates: i32;
 }
 
 /**
@@ -124,7 +126,7 @@ export function convolution(thread: i32, threads: i32, at: usize): void {
 
 /**
  * Reads what a chunk of consecutive positions is about to read, line after line: the micro-kernel comes by row beside
- * row, a pattern that the machine does not foresee, and would wait for memory.
+ * row, a pattern that the machine does not foresee, and would wait for memory; so for sums that it adds to.
  */
 function warmSource(job: GatherJob, place: i32, tiles: i32): void {
   const voxels = job.depth * job.height * job.width;
@@ -134,12 +136,14 @@ function warmSource(job: GatherJob, place: i32, tiles: i32): void {
   const first = place * job.tilesPerChunk * ROWS;
   const count = smaller(tiles * ROWS, job.batch * voxels - first);
   warm(job.source + <usize>first * voxelBytes, <usize>count * voxelBytes);
+  const resultBytes = <usize>(job.channels * 4);
+  if (job.accumulates) warm(job.result + <usize>first * resultBytes, <usize>count * resultBytes);
 }
 
 /** One chunk of tiles with some panels: slice by slice of what is summed, so that a panel's slice stays in a cache. */
 function multiplyPlace(job: GatherJob, tiles: i32, table: usize, pitch: usize, weights: usize, panelBytes: usize, from: i32, to: i32, partTile: usize): void {
   const ranges = table + <usize>job.tilesPerChunk * pitch;
-  startRanges(tiles, table, pitch, ranges);
+  startRanges(tiles, table, pitch, ranges, job.accumulates);
   const k = job.k;
   const tapsPerSlice = k < CHAIN ? CHAIN / k : 1;
   for (let number = 0; ; number += tapsPerSlice) {
@@ -162,7 +166,11 @@ function packAndMultiply(job: GatherJob, axisD: GatherAxis, axisH: GatherAxis, a
   const tapsPerSlice = k < CHAIN ? CHAIN / k : 1;
   for (let place = 0; place < places; place++) {
     const table = tables + <usize>place * placeBytes;
-    startRanges(tilesOf(job, axisD, axisH, axisW, place), table, pitch, table + <usize>job.tilesPerChunk * pitch);
+    startRanges(tilesOf(job, axisD, axisH, axisW, place), table, pitch, table + <usize>job.tilesPerChunk * pitch, job.accumulates);
+  }
+  if (job.accumulates) {
+    const lanes = smaller(to * PANEL, job.channels) - from * PANEL;
+    warmRows(job.result + <usize>(from * PANEL * 4), job.batch * job.depth * job.height * job.width, <usize>(lanes << 2), <usize>(job.channels << 2));
   }
   for (let tap = 0; tap < job.taps; tap += tapsPerSlice) {
     const taps = smaller(tapsPerSlice, job.taps - tap);
@@ -170,6 +178,7 @@ function packAndMultiply(job: GatherJob, axisD: GatherAxis, axisH: GatherAxis, a
     for (let first = 0; first < k; first += CHAIN) {
       const count = smaller(CHAIN, k - first);
       const sliceBytes = <usize>taps * <usize>(count * PANEL * 4);
+      warmFilter(job, tap, taps, first, count, from, to);
       if (job.transposed) for (let panel = from; panel < to; panel++) packTransposed(job.filter, tap, taps, job.channels, k, first, count, panel, packed + <usize>(panel - from) * sliceBytes);
       else packPanels(job.filter + <usize>(tap * k + first) * <usize>(job.channels * 4), taps * count, job.channels, from, to, packed);
       // Offsets in the tables are those of a whole packed panel.
@@ -186,6 +195,17 @@ function packAndMultiply(job: GatherJob, axisD: GatherAxis, axisH: GatherAxis, a
   }
 }
 
+/** Reads what is packed next of the filter. */
+function warmFilter(job: GatherJob, tap: i32, taps: i32, first: i32, count: i32, from: i32, to: i32): void {
+  const lanes = smaller(to * PANEL, job.channels) - from * PANEL;
+  if (job.transposed) {
+    for (let t = tap; t < tap + taps; t++)
+      warmRows(job.filter + (<usize>(t * job.channels + from * PANEL) * <usize>job.k + <usize>first) * 4, lanes, <usize>(count << 2), <usize>(job.k << 2));
+  } else {
+    warmRows(job.filter + (<usize>(tap * job.k + first) * <usize>job.channels + <usize>(from * PANEL)) * 4, taps * count, <usize>(lanes << 2), <usize>(job.channels << 2));
+  }
+}
+
 function multiplyPanels(job: GatherJob, tiles: i32, table: usize, pitch: usize, ranges: usize, k: i32, skipped: usize, weights: usize, panelBytes: usize, from: i32, to: i32, partTile: usize, last: bool): void {
   const fullPanels = job.channels / PANEL;
   for (let panel = from; panel < to; panel++) {
@@ -196,12 +216,12 @@ function multiplyPanels(job: GatherJob, tiles: i32, table: usize, pitch: usize, 
   }
 }
 
-/** No entry counts yet, and no sum was written. */
-function startRanges(tiles: i32, table: usize, pitch: usize, ranges: usize): void {
+/** No entry counts yet; `written` says whether the result holds sums. */
+function startRanges(tiles: i32, table: usize, pitch: usize, ranges: usize, written: i32): void {
   for (let t = 0; t < tiles; t++) {
     store<u32>(ranges, <u32>(table + ENTRY));
     store<u32>(ranges, <u32>(table + ENTRY), 4);
-    store<i32>(ranges, 0, 8);
+    store<i32>(ranges, written, 8);
     table += pitch;
     ranges += RANGE;
   }

@@ -4,6 +4,7 @@
 // copied first, positions one after the other: as voxels lie in memory, power-of-two numbers of channels apart, they
 // would fall into the same few sets of the caches.
 import { PANEL, ROWS, outerProduct } from './micro-kernels';
+import { warmRows } from './warm';
 import { ceilDivide, claim, smaller } from './work';
 
 @unmanaged class FilterGradientJob {
@@ -49,6 +50,10 @@ const SEGMENT: usize = 12;
 const TILE_BYTES: usize = <usize>(ROWS * PANEL * 4);
 const ROW_BYTES: usize = <usize>(ROWS * 4);
 const PANEL_BYTES: usize = <usize>(PANEL * 4);
+/** Positions of which all rows are copied while their lines are in a first-level cache. */
+const NEAR: i32 = 32;
+/** With no more positions than these, a tile's products take hardly longer than writing it down. */
+const FEW: i32 = 64;
 
 export function filterGradient(thread: i32, threads: i32, at: usize): void {
   const job = changetype<FilterGradientJob>(at);
@@ -86,22 +91,44 @@ export function filterGradient(thread: i32, threads: i32, at: usize): void {
           multiplyItem(job, count, a, step, dy, first, smaller(ROWS, taps * job.rows - first), firstPanel, lastPanel, tile, row > 0);
         }
       } else {
-        let tap = -1;
-        let segments = 0;
-        let count = 0;
-        for (let item = firstItem; item < lastItem; item++) {
-          if (item / tilesPerTap != tap) {
-            tap = item / tilesPerTap;
-            segments = rowSegments(job, tap, row, rowEnd, table);
-            count = positions(segments, table);
-            for (let panel = firstPanel; panel < lastPanel; panel++)
-              copyPanel(segments, table, panel, job.columns, dy + <usize>((panel - firstPanel) * count) * PANEL_BYTES);
-          }
-          const first = (item % tilesPerTap) * ROWS;
-          copyRows(segments, table, <usize>first * 4, <usize>job.strideW * job.voxelBytes, x);
-          multiplyItem(job, count, x, ROW_BYTES, dy, tap * job.rows + first, smaller(ROWS, job.rows - first), firstPanel, lastPanel, tile, row > 0);
+        warmOperands(job, row, rowEnd, firstItem * ROWS, smaller(lastItem * ROWS, job.rows), firstPanel * PANEL, smaller(lastPanel * PANEL, job.columns));
+        for (let item = firstItem; item < lastItem; ) {
+          const tap = item / tilesPerTap;
+          const end = smaller(lastItem, (tap + 1) * tilesPerTap);
+          const segments = rowSegments(job, tap, row, rowEnd, table);
+          const count = positions(segments, table);
+          multiplyTap(job, segments, count, table, tap, item % tilesPerTap, end - item, firstPanel, lastPanel, x, dy, tile, row > 0);
+          item = end;
         }
       }
+    }
+  }
+}
+
+/** Reads what every tap reads of dy, and what the only one reads of x, line after line: copying comes by strides. */
+function warmOperands(job: FilterGradientJob, row: i32, rowEnd: i32, firstRow: i32, lastRow: i32, firstColumn: i32, lastColumn: i32): void {
+  const position = row * job.outWidth;
+  const count = (rowEnd - row) * job.outWidth;
+  if (count <= FEW) return;
+  const pitch = <usize>(job.columns * 4);
+  warmRows(job.dy + <usize>position * pitch + <usize>(firstColumn * 4), count, <usize>(lastColumn - firstColumn) * 4, pitch);
+  if (job.kernelD * job.kernelH * job.kernelW > 1 || job.depth != job.outDepth || job.height != job.outHeight || job.width != job.outWidth) return;
+  warmRows(job.x + <usize>position * job.voxelBytes + <usize>(firstRow * 4), count, <usize>(lastRow - firstRow) * 4, job.voxelBytes);
+}
+
+/**
+ * Some tiles of rows of one tap with all panels of the chunk. A panel of dy stays in a first-level cache while tile after
+ * tile is multiplied with it; but over few positions it is the result that takes time, and is written along its lines.
+ */
+function multiplyTap(job: FilterGradientJob, segments: i32, count: i32, table: usize, tap: i32, first: i32, items: i32, firstPanel: i32, lastPanel: i32, x: usize, dy: usize, tile: usize, accumulate: bool): void {
+  const itemBytes = <usize>count * ROW_BYTES;
+  const together = count <= FEW ? lastPanel - firstPanel : 1;
+  copyItems(segments, table, first, items, <usize>job.strideW * job.voxelBytes, x, itemBytes);
+  for (let panel = firstPanel; panel < lastPanel; panel += together) {
+    for (let p = 0; p < together; p++) copyPanel(segments, table, panel + p, job.columns, dy + <usize>(p * count) * PANEL_BYTES);
+    for (let i = 0; i < items; i++) {
+      const row = (first + i) * ROWS;
+      multiplyItem(job, count, x + <usize>i * itemBytes, ROW_BYTES, dy, tap * job.rows + row, smaller(ROWS, job.rows - row), panel, panel + together, tile, accumulate);
     }
   }
 }
@@ -196,6 +223,22 @@ function copyPanel(segments: i32, table: usize, panel: i32, columns: i32, to: us
       }
       to += PANEL_BYTES;
     }
+  }
+}
+
+/** Some tiles of rows of x, [tile][position][ROWS]. */
+function copyItems(segments: i32, table: usize, first: i32, items: i32, step: usize, to: usize, itemBytes: usize): void {
+  const tableEnd = table + <usize>segments * SEGMENT;
+  while (table != tableEnd) {
+    let near = 1;
+    let count = load<i32>(table, 8);
+    for (let next = table + SEGMENT; next != tableEnd && count + load<i32>(next, 8) <= NEAR; next += SEGMENT) {
+      count += load<i32>(next, 8);
+      near++;
+    }
+    for (let i = 0; i < items; i++) copyRows(near, table, <usize>((first + i) * ROWS * 4), step, to + <usize>i * itemBytes);
+    to += <usize>count * ROW_BYTES;
+    table += <usize>near * SEGMENT;
   }
 }
 

@@ -19,3 +19,21 @@ export function warm(from: usize, bytes: usize): void {
   for (; from < end; from += LINE) sum += load<u32>(from);
   store<u32>(NOTHING, sum);
 }
+
+/** Reads every line of some rows of `run` bytes, `pitch` apart, four rows at a time. */
+export function warmRows(from: usize, rows: i32, run: usize, pitch: usize): void {
+  if (run == pitch) return warm(from, <usize>rows * pitch);
+  run += from & (LINE - 1);
+  from &= ~(LINE - 1);
+  let sum: u32 = 0;
+  for (; rows >= 4; rows -= 4) {
+    for (let line = from, end = from + run; line < end; line += LINE)
+      sum += load<u32>(line) + load<u32>(line + pitch) + load<u32>(line + 2 * pitch) + load<u32>(line + 3 * pitch);
+    from += 4 * pitch;
+  }
+  for (; rows > 0; rows--) {
+    for (let line = from, end = from + run; line < end; line += LINE) sum += load<u32>(line);
+    from += pitch;
+  }
+  store<u32>(NOTHING, sum);
+}

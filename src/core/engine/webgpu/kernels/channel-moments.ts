@@ -1,14 +1,10 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import type { GpuBackend, GpuProgram } from '../backend';
 import { sizeOf } from './implementation';
-import { ENTRY, GROUP, laidOut, storage, uniform } from './shader-text';
+import { ENTRY, GROUP, laidOut, laneTypes, lanesFor, storage, uniform, type Lanes } from './shader-text';
 import { float, words } from './uniform-values';
 
-/** Neighbouring lanes take neighbouring channels: 128 bytes in one read. */
-export const LANES = 32;
-
-/** Rows that a workgroup reads side by side. */
-export const DOWN = 8;
+export const THREADS = 256;
 
 /** Chunks of rows at most: what the second pass has to put together. */
 const MOST_CHUNKS = 1024;
@@ -21,10 +17,29 @@ export interface Rows {
   readonly channels: number;
 }
 
+/**
+ * How a workgroup reads rows of channels: `across` neighbouring threads take neighbours of a row, one or four each, and `down` rows are
+ * read side by side.
+ */
+export interface RowLayout {
+  readonly lanes: Lanes;
+  readonly across: number;
+  readonly down: number;
+}
+
+/** Up to 128 bytes of a row in one read by single channels, 256 by fours. */
+export function layoutOf(channels: number): RowLayout {
+  const lanes = lanesFor(channels);
+  const across = lanes === 1 ? 32 : Math.min(16, 2 ** Math.ceil(Math.log2(channels / 4)));
+  return { lanes, across, down: THREADS / across };
+}
+
 /** How rows are cut into chunks, one per workgroup and block of channels. Depends on the size alone, so sums do. */
 export function chunked({ rows, channels }: Rows): { perChunk: number; chunks: number; blocks: number } {
-  const perChunk = DOWN * Math.ceil(Math.max(SHORTEST, rows / MOST_CHUNKS) / DOWN);
-  return { perChunk, chunks: Math.ceil(rows / perChunk), blocks: Math.ceil(channels / LANES) };
+  const { lanes, across, down } = layoutOf(channels);
+  const perChunk = down * Math.ceil(Math.max(SHORTEST, rows / MOST_CHUNKS) / down);
+  const blocks = Math.ceil(channels / lanes / across);
+  return { perChunk, chunks: Math.ceil(rows / perChunk), blocks };
 }
 
 export const rowsOf = (x: TensorInfo): Rows => {
@@ -32,95 +47,97 @@ export const rowsOf = (x: TensorInfo): Rows => {
   return { rows: sizeOf(x) / channels, channels };
 };
 
-/** Moments of two sets are put together without cancellation (Chan, Golub & LeVeque 1979): x counts, y mean, z squares. */
-const JOINED = `
-fn joined(a: vec3<f32>, b: vec3<f32>) -> vec3<f32> {
-  let n = a.x + b.x;
-  if (b.x == 0.0) { return a; }
-  if (a.x == 0.0) { return b; }
-  let d = b.y - a.y;
-  let share = b.x / n;
-  return vec3<f32>(n, a.y + d * share, a.z + b.z + d * d * a.x * share);
+/** Moments of two sets are put together without cancellation (Chan, Golub & LeVeque 1979). */
+const MOMENTS = `
+struct Moments { count: f32, mean: T, squares: T }
+var<workgroup> all: array<Moments, ${THREADS}>;
+fn joined(a: Moments, b: Moments) -> Moments {
+  if (b.count == 0.0) { return a; }
+  if (a.count == 0.0) { return b; }
+  let n = a.count + b.count;
+  let d = b.mean - a.mean;
+  let share = b.count / n;
+  return Moments(n, a.mean + d * share, a.squares + b.squares + d * d * (a.count * share));
 }`;
 
 /** Moments of all rows of the workgroup's lanes by halving; the result is in the first row. */
-const HALVING = `
+const halving = ({ across, down }: RowLayout) => `
   all[thread] = mine;
-  for (var half = ${DOWN / 2}u; half > 0u; half /= 2u) {
+  for (var half = ${down / 2}u; half > 0u; half /= 2u) {
     workgroupBarrier();
-    if (down < half) { all[thread] = joined(all[thread], all[thread + half * ${LANES}u]); }
+    if (down < half) { all[thread] = joined(all[thread], all[thread + half * ${across}u]); }
   }`;
 
-/** Welford's recurrence (1962), a thread every eighth row. */
-const FIRST: GpuProgram = {
-  key: 'channel-moments of chunks',
+/** Welford's recurrence (1962), a thread every so many rows. */
+const first = (layout: RowLayout): GpuProgram => ({
+  key: `channel-moments of chunks ${JSON.stringify(layout)}`,
   wgsl: () => `
+${laneTypes(layout.lanes)}
 ${storage([
-  { name: 'x', type: 'f32' },
-  { name: 'partial', type: 'f32', access: 'read_write' },
+  { name: 'x', type: 'T' },
+  { name: 'partial', type: 'T', access: 'read_write' },
 ])}
 ${uniform(2, 'rows: u32, channels: u32, perChunk: u32, groups: u32, blocks: u32,')}
-var<workgroup> all: array<vec3<f32>, ${LANES * DOWN}>;
-${JOINED}
-@compute @workgroup_size(${LANES * DOWN})
+${MOMENTS}
+@compute @workgroup_size(${THREADS})
 fn main(${ENTRY}) {
   let number = ${GROUP};
   if (number >= sizes.groups) { return; }
   let chunk = number / sizes.blocks;
-  let c = number % sizes.blocks * ${LANES}u + thread % ${LANES}u;
-  let down = thread / ${LANES}u;
+  let c = number % sizes.blocks * ${layout.across}u + thread % ${layout.across}u;
+  let down = thread / ${layout.across}u;
   let end = min(sizes.rows, (chunk + 1u) * sizes.perChunk);
-  var mine = vec3<f32>(0);
+  var mine = Moments(0.0, T(0), T(0));
   if (c < sizes.channels) {
-    for (var row = chunk * sizes.perChunk + down; row < end; row += ${DOWN}u) {
+    for (var row = chunk * sizes.perChunk + down; row < end; row += ${layout.down}u) {
       let value = x[row * sizes.channels + c];
-      mine.x += 1.0;
-      let d = value - mine.y;
-      mine.y += d / mine.x;
-      mine.z += d * (value - mine.y);
+      mine.count += 1.0;
+      let d = value - mine.mean;
+      mine.mean += d * (1.0 / mine.count);
+      mine.squares += d * (value - mine.mean);
     }
   }
-${HALVING}
+${halving(layout)}
   if (down == 0u && c < sizes.channels) {
-    partial[2u * chunk * sizes.channels + c] = all[thread].y;
-    partial[(2u * chunk + 1u) * sizes.channels + c] = all[thread].z;
+    partial[2u * chunk * sizes.channels + c] = all[thread].mean;
+    partial[(2u * chunk + 1u) * sizes.channels + c] = all[thread].squares;
   }
 }`,
-};
+});
 
-const SECOND: GpuProgram = {
-  key: 'channel-moments of all chunks',
+const second = (layout: RowLayout): GpuProgram => ({
+  key: `channel-moments of all chunks ${JSON.stringify(layout)}`,
   wgsl: () => `
+${laneTypes(layout.lanes)}
 ${storage([
-  { name: 'partial', type: 'f32' },
-  { name: 'gamma', type: 'f32' },
-  { name: 'mean', type: 'f32', access: 'read_write' },
-  { name: 'variance', type: 'f32', access: 'read_write' },
-  { name: 'factor', type: 'f32', access: 'read_write' },
+  { name: 'partial', type: 'T' },
+  { name: 'gamma', type: 'T' },
+  { name: 'mean', type: 'T', access: 'read_write' },
+  { name: 'variance', type: 'T', access: 'read_write' },
+  { name: 'factor', type: 'T', access: 'read_write' },
 ])}
 ${uniform(5, 'rows: u32, channels: u32, perChunk: u32, chunks: u32, epsilon: f32,')}
-var<workgroup> all: array<vec3<f32>, ${LANES * DOWN}>;
-${JOINED}
-@compute @workgroup_size(${LANES * DOWN})
+${MOMENTS}
+@compute @workgroup_size(${THREADS})
 fn main(${ENTRY}) {
-  let c = (${GROUP}) * ${LANES}u + thread % ${LANES}u;
-  let down = thread / ${LANES}u;
-  var mine = vec3<f32>(0);
+  let c = (${GROUP}) * ${layout.across}u + thread % ${layout.across}u;
+  let down = thread / ${layout.across}u;
+  var mine = Moments(0.0, T(0), T(0));
   if (c < sizes.channels) {
-    for (var chunk = down; chunk < sizes.chunks; chunk += ${DOWN}u) {
+    for (var chunk = down; chunk < sizes.chunks; chunk += ${layout.down}u) {
       let count = min(sizes.perChunk, sizes.rows - chunk * sizes.perChunk);
-      mine = joined(mine, vec3<f32>(f32(count), partial[2u * chunk * sizes.channels + c], partial[(2u * chunk + 1u) * sizes.channels + c]));
+      mine = joined(mine, Moments(f32(count), partial[2u * chunk * sizes.channels + c], partial[(2u * chunk + 1u) * sizes.channels + c]));
     }
   }
-${HALVING}
+${halving(layout)}
   if (down == 0u && c < sizes.channels) {
-    let spread = all[thread].z / f32(sizes.rows);
-    mean[c] = all[thread].y;
+    let spread = all[thread].squares / f32(sizes.rows);
+    mean[c] = all[thread].mean;
     variance[c] = spread;
     factor[c] = gamma[c] / sqrt(spread + sizes.epsilon);
   }
 }`,
-};
+});
 
 /**
  * Mean and biased variance of every channel, in two passes that always add in the same order, and what normalisation
@@ -134,16 +151,18 @@ export function channelMoments(
   to: { readonly mean: TensorInfo; readonly variance: TensorInfo; readonly factor: GPUBuffer },
 ): void {
   const { rows, channels } = rowsOf(x);
+  const layout = layoutOf(channels);
   const { perChunk, chunks, blocks } = chunked({ rows, channels });
+  const inRow = channels / layout.lanes;
   backend.scratch(8 * chunks * channels, (partial) => {
     const groups = chunks * blocks;
-    const first = words(rows, channels, perChunk, groups, blocks, 0, 0, 0);
-    backend.dispatch(FIRST, [x, partial], laidOut(groups), first);
+    const sizes = words(rows, inRow, perChunk, groups, blocks, 0, 0, 0);
+    backend.dispatch(first(layout), [x, partial], laidOut(groups), sizes);
     backend.dispatch(
-      SECOND,
+      second(layout),
       [partial, gamma, to.mean, to.variance, to.factor],
       [blocks],
-      words(rows, channels, perChunk, chunks, float(epsilon), 0, 0, 0),
+      words(rows, inRow, perChunk, chunks, float(epsilon), 0, 0, 0),
     );
   });
 }

@@ -1,14 +1,13 @@
-import { threadsOf, type GemmTile } from './gemm-choice';
-import type { Precision } from './settings';
-import { ENTRY, GROUP, storage, uniform, unrolled } from './shader-text';
+import { ENTRY, GROUP, directivesText, storage, uniform, unrolled } from './shader-text';
+import { nextText, sharesOf, stepsText, type Operands, type TileProduct } from './tile-product';
 
-/** What tells one text of {@link filterGradientText} from another. */
+/** What tells one text of {@link filterGradientText} from another, beside how it multiplies. */
 export interface FilterGradientVariant {
-  readonly tile: GemmTile;
   /** Input channels come in fours, output channels come in fours. */
   readonly vectorRows: boolean;
   readonly vectorColumns: boolean;
-  readonly precision: Precision;
+  /** Halves only where both come in fours. */
+  readonly operands: Operands;
 }
 
 /** Positions whose place in the grid is worked out at once, one by each thread. */
@@ -18,16 +17,14 @@ const PLACES = 256;
  * The gradient of a filter as a matrix product: rows are taps and input channels, columns output channels, and the sum runs
  * over the positions of dy. What a thread loads of x is always of the same tap and channels, so only the position changes:
  * places of 256 positions at a time are worked out by all threads and kept in workgroup memory, for divisions are slow.
- * Both tiles lie as [position][four channels], as the tensors do; a thread multiplies outer products.
+ * @param product multiplies; both operands lie as [position][four channels], as the tensors do
  */
-export function filterGradientText(variant: FilterGradientVariant): string {
-  const { tile, vectorRows, vectorColumns, precision } = variant;
-  const half = precision === 'f16';
-  const element = half ? 'vec4<f16>' : 'vec4<f32>';
-  return `${half ? 'enable f16;' : ''}
+export function filterGradientText(variant: FilterGradientVariant, product: TileProduct): string {
+  const { vectorRows, vectorColumns, operands } = variant;
+  return `${directivesText(product.directives)}
 ${storage([
-  { name: 'x', type: vectorRows ? 'vec4<f32>' : 'f32' },
-  { name: 'dy', type: vectorColumns ? 'vec4<f32>' : 'f32' },
+  { name: 'x', type: vectorRows ? `vec4<${operands}>` : 'f32' },
+  { name: 'dy', type: vectorColumns ? `vec4<${operands}>` : 'f32' },
   { name: 'result', type: vectorColumns ? 'vec4<f32>' : 'f32', access: 'read_write' },
 ])}
 ${uniform(
@@ -38,10 +35,10 @@ ${uniform(
   padding: vec3<i32>, rowTiles: i32,
   dilation: vec3<i32>, groups: i32,
   kernel: vec3<i32>, positions: i32,
-  rows: i32, perPart: i32, spare0: i32, spare1: i32,`,
+  rows: i32, perPart: i32, parts: i32, resultStart: i32,
+  apart: vec3<i32>, batches: i32,`,
 )}
-var<workgroup> left: array<${element}, ${(tile.rows * tile.depth) / 4}>;
-var<workgroup> right: array<${element}, ${(tile.depth * tile.columns) / 4}>;
+${product.memory}
 var<workgroup> places: array<vec4<i32>, ${PLACES}>;
 
 /** Tap and channel of a row. A row beyond the last reads far outside of the grid. */
@@ -62,41 +59,44 @@ fn placeOf(position: i32) -> vec4<i32> {
   return vec4<i32>(at * sizes.stride - sizes.padding, sample);
 }
 
-fn xAt(place: vec4<i32>, row: vec4<i32>) -> i32 {
+fn xAt(start: i32, place: vec4<i32>, row: vec4<i32>) -> i32 {
   let at = place.xyz + row.xyz;
   if (any(at < vec3<i32>(0)) || any(at >= sizes.size)) { return -1; }
-  return (((place.w * sizes.size.x + at.x) * sizes.size.y + at.y) * sizes.size.z + at.z) * sizes.channels + row.w;
+  return start + (((place.w * sizes.size.x + at.x) * sizes.size.y + at.y) * sizes.size.z + at.z) * sizes.channels + row.w;
 }
-${dyText(vectorColumns)}
-@compute @workgroup_size(${threadsOf(tile)})
-fn main(${ENTRY}) {
+${dyText(vectorColumns, operands)}
+@compute @workgroup_size(${product.threads}) ${product.attributes ?? ''}
+fn main(${[ENTRY, product.parameters].filter(Boolean).join(', ')}) {
   let number = i32(${GROUP});
   if (number >= sizes.groups) { return; }
   let local = i32(thread);
-  let firstColumn = (number % sizes.columnTiles) * ${tile.columns};
+  let firstColumn = (number % sizes.columnTiles) * ${product.columns};
   let rest = number / sizes.columnTiles;
-  let firstRow = (rest % sizes.rowTiles) * ${tile.rows};
-  let part = rest / sizes.rowTiles;
+  let firstRow = (rest % sizes.rowTiles) * ${product.rows};
+  let batch = rest / sizes.rowTiles / sizes.parts;
+  let part = rest / sizes.rowTiles - batch * sizes.parts;
+  let xStart = batch * sizes.apart.x;
+  let dyStart = batch * sizes.apart.y;
   let begin = part * sizes.perPart;
   let end = min(sizes.positions, begin + sizes.perPart);
-${sumText(variant)}
+${sumText(variant, product)}
 }`;
 }
 
-function dyText(vectorColumns: boolean): string {
+function dyText(vectorColumns: boolean, operands: Operands): string {
   if (vectorColumns)
     return `
-fn dyColumns(position: i32, column: i32) -> vec4<f32> {
-  if (column >= sizes.columns) { return vec4<f32>(0); }
-  return dy[(position * sizes.columns + column) / 4];
+fn dyColumns(start: i32, position: i32, column: i32) -> vec4<${operands}> {
+  if (column >= sizes.columns) { return vec4<${operands}>(0); }
+  return dy[(start + position * sizes.columns + column) / 4];
 }
 fn setColumns(at: i32, column: i32, value: vec4<f32>) {
   if (column < sizes.columns) { result[(at + column) / 4] = value; }
 }`;
   return `
-fn dyColumns(position: i32, column: i32) -> vec4<f32> {
+fn dyColumns(start: i32, position: i32, column: i32) -> vec4<f32> {
   var value = vec4<f32>(0);
-  let at = position * sizes.columns + column;
+  let at = start + position * sizes.columns + column;
   if (column < sizes.columns) { value.x = dy[at]; }
   if (column + 1 < sizes.columns) { value.y = dy[at + 1]; }
   if (column + 2 < sizes.columns) { value.z = dy[at + 2]; }
@@ -111,58 +111,28 @@ fn setColumns(at: i32, column: i32, value: vec4<f32>) {
 }`;
 }
 
-function sumText({ tile, vectorRows, precision }: FilterGradientVariant): string {
-  const threads = threadsOf(tile);
-  const tall = tile.rows / 4;
-  const wide = tile.columns / 4;
-  const lefts = (tile.depth * tall) / threads;
-  const rights = Math.ceil((tile.depth * wide) / threads);
-  const spare = (tile.depth * wide) % threads !== 0;
-  const across = tile.columns / tile.threadColumns;
-  const down = tile.rows / tile.threadRows;
-  const quads = tile.threadRows / 4;
-  const halves = tile.threadColumns / 4;
-  const into = precision === 'f16' ? 'vec4<f16>' : '';
+function sumText({ vectorRows, operands }: FilterGradientVariant, product: TileProduct): string {
+  const { rows, columns, depth, threads } = product;
+  const { lefts, rights } = sharesOf(product);
+  const tall = rows / 4;
+  const wide = columns / 4;
   const rowsText = vectorRows
     ? `  let row = rowOf(firstRow + 4 * (local % ${tall}));`
     : unrolled(4, (k) => `  let row${k} = rowOf(firstRow + 4 * (local % ${tall}) + ${k});`);
   const loadX = (to: string) =>
     vectorRows
-      ? `{ let at = xAt(place, row); if (at >= 0) { ${to} = x[at / 4]; } }`
-      : unrolled(4, (k) => `{ let at = xAt(place, row${k}); if (at >= 0) { ${to}.${'xyzw'[k]} = x[at]; } }`);
-  return `
-${rowsText}
-  let across = local % ${across};
-  let down = local / ${across};
-${unrolled(tile.threadRows, (i) => unrolled(halves, (h) => `  var sum${i}_${h} = vec4<f32>(0);`))}
-${unrolled(lefts, (i) => `  var nextLeft${i}: vec4<f32>;`)}
-${unrolled(rights, (i) => `  var nextRight${i}: vec4<f32>;`)}
-  for (var block = begin; block < end; block += ${PLACES}) {
-    workgroupBarrier();
-    for (var p = local; p < ${PLACES}; p += ${threads}) {
-      places[p] = placeOf(block + p);
-      if (block + p >= end) { places[p].x = -0x10000000; }
-    }
-    workgroupBarrier();
-    let steps = min(${PLACES / tile.depth}, (end - block + ${tile.depth - 1}) / ${tile.depth});
-    for (var step = 0; step <= steps; step++) {
-      if (step > 0) {
-        workgroupBarrier();
-${unrolled(lefts, (i) => `        left[local + ${i * threads}] = ${into}(nextLeft${i});`)}
-${unrolled(
-  rights,
-  (i) =>
-    `        ${spare ? `if (local + ${i * threads} < ${tile.depth * wide}) ` : ''}{ right[local + ${i * threads}] = ${into}(nextRight${i}); }`,
-)}
-        workgroupBarrier();
-      }
-      if (step < steps) {
+      ? `{ let at = xAt(xStart, place, row); if (at >= 0) { ${to} = x[at / 4]; } }`
+      : unrolled(
+          4,
+          (k) => `{ let at = xAt(xStart, place, row${k}); if (at >= 0) { ${to}.${'xyzw'[k]} = x[at]; } }`,
+        );
+  const load = `
 ${unrolled(
   lefts,
   (i) => `
         {
-          let place = places[step * ${tile.depth} + (local + ${i * threads}) / ${tall}];
-          nextLeft${i} = vec4<f32>(0);
+          let place = places[step * ${depth} + (local + ${i * threads}) / ${tall}];
+          nextLeft${i} = vec4<${operands}>(0);
           ${loadX(`nextLeft${i}`)}
         }`,
 )}
@@ -170,45 +140,35 @@ ${unrolled(
   rights,
   (i) => `
         {
-          let position = block + step * ${tile.depth} + (local + ${i * threads}) / ${wide};
-          nextRight${i} = vec4<f32>(0);
-          if (position < end) { nextRight${i} = dyColumns(position, firstColumn + 4 * ((local + ${i * threads}) % ${wide})); }
+          let position = block + step * ${depth} + (local + ${i * threads}) / ${wide};
+          nextRight${i} = vec4<${operands}>(0);
+          if (position < end) { nextRight${i} = dyColumns(dyStart, position, firstColumn + 4 * ((local + ${i * threads}) % ${wide})); }
         }`,
-)}
-      }
-      if (step > 0) {
-        for (var deep = 0; deep < ${tile.depth}; deep += 4) {
-${unrolled(4, (k) => unrolled(halves, (h) => `          let b${k}_${h} = right[(deep + ${k}) * ${wide} + across + ${h * across}];`))}
-${unrolled(
-  quads,
-  (q) => `          {
-${unrolled(4, (k) => `            let a${k} = left[(deep + ${k}) * ${tall} + down + ${q * down}];`)}
-${unrolled(4, (j) => unrolled(halves, (h) => `            ${outer(precision, 4 * q + j, j, h)}`))}
-          }`,
-)}
-        }
-      }
+)}`;
+  return `
+${rowsText}
+${product.begin}
+${nextText(product, operands)}
+  for (var block = begin; block < end; block += ${PLACES}) {
+    workgroupBarrier();
+    for (var p = local; p < ${PLACES}; p += ${threads}) {
+      places[p] = placeOf(block + p);
+      if (block + p >= end) { places[p].x = -0x10000000; }
     }
+    workgroupBarrier();
+    let steps = min(${PLACES / depth}, (end - block + ${depth - 1}) / ${depth});
+${stepsText(product, '0', 'steps', load)}
   }
 
-  let start = part * sizes.rows * sizes.columns;
-${unrolled(
-  tile.threadRows,
-  (i) => `
+  let start = sizes.resultStart + (part * sizes.batches + batch) * sizes.rows * sizes.columns;
+${product.results(
+  (inTile, inRow) => `
   {
-    let row = firstRow + 4 * (down + ${Math.floor(i / 4) * down}) + ${i % 4};
-    if (row < sizes.rows) {
-${unrolled(halves, (h) => `      setColumns(start + row * sizes.columns, firstColumn + 4 * (across + ${h * across}), sum${i}_${h});`)}
+    let resultRow = firstRow + ${inTile};
+    if (resultRow < sizes.rows) {
+      ${inRow}
     }
   }`,
+  (column, value) => `setColumns(start + resultRow * sizes.columns, firstColumn + ${column}, ${value});`,
 )}`;
-}
-
-/** Four positions join a sum; in half precision their products are added first. */
-function outer(precision: Precision, i: number, j: number, h: number): string {
-  const lane = 'xyzw'[j];
-  const sum = `sum${i}_${h}`;
-  if (precision === 'f16')
-    return `${sum} += vec4<f32>(a0.${lane} * b0_${h} + a1.${lane} * b1_${h} + a2.${lane} * b2_${h} + a3.${lane} * b3_${h});`;
-  return `${sum} = fma(vec4<f32>(a3.${lane}), b3_${h}, fma(vec4<f32>(a2.${lane}), b2_${h}, fma(vec4<f32>(a1.${lane}), b1_${h}, fma(vec4<f32>(a0.${lane}), b0_${h}, ${sum}))));`;
 }

@@ -1,17 +1,16 @@
-import { threadsOf, type GemmTile } from './gemm-choice';
-import type { Precision } from './settings';
-import { ENTRY, GROUP, storage, uniform, unrolled } from './shader-text';
+import { ENTRY, GROUP, directivesText, storage, uniform, unrolled } from './shader-text';
+import { nextText, sharesOf, stepsText, type Operands, type TileProduct } from './tile-product';
 
-/** What tells one text of {@link gatherProductText} from another. */
+/** What tells one text of {@link gatherProductText} from another, beside how it multiplies. */
 export interface GatherVariant {
-  readonly tile: GemmTile;
   /** Channels of the gathered tensor come in fours, and there are enough of them that each tap is summed by itself. */
   readonly byTap: boolean;
   /** Columns come in fours. */
   readonly vectorColumns: boolean;
   /** Room for so many classes. */
   readonly classes: number;
-  readonly precision: Precision;
+  /** Halves only with `byTap` and `vectorColumns`. */
+  readonly operands: Operands;
 }
 
 /** Depth whose taps and channels are worked out at once, where taps are not summed one by one. */
@@ -25,20 +24,15 @@ const PLACES = 64;
  * and takes the filter's tap `firstTap + t * tapIncrement`. A convolution is one class. The gradient of the input has one per
  * remainder of the position by the stride: each reads only the taps that reach it.
  *
- * The left tile lies in workgroup memory as [row][four of depth], the right one as [depth][four columns]: both are what a
- * thread loads from the tensors as one vec4 (channels are contiguous), and neither is transposed on the way. Rows of a
- * thread are `rows / threadRows` apart, so that the lanes of a warp, which share few rows, read neighbouring banks. What the
- * next step needs is on its way in registers while this one multiplies. Places of rows are worked out once, a row by a
- * thread, and kept in workgroup memory: divisions are slow.
+ * Places of rows are worked out once, a row by a thread, and kept in workgroup memory: divisions are slow.
+ * @param product multiplies; its left operand lies in rows
  */
-export function gatherProductText(variant: GatherVariant): string {
-  const { tile, classes, precision } = variant;
-  const half = precision === 'f16';
-  const element = half ? 'vec4<f16>' : 'vec4<f32>';
-  return `${half ? 'enable f16;' : ''}
+export function gatherProductText(variant: GatherVariant, product: TileProduct): string {
+  const { classes, operands } = variant;
+  return `${directivesText(product.directives)}
 ${storage([
-  { name: 'gathered', type: variant.byTap ? 'vec4<f32>' : 'f32' },
-  { name: 'filter_', type: variant.vectorColumns ? 'vec4<f32>' : 'f32' },
+  { name: 'gathered', type: variant.byTap ? `vec4<${operands}>` : 'f32' },
+  { name: 'filter_', type: variant.vectorColumns ? `vec4<${operands}>` : 'f32' },
   { name: 'result', type: variant.vectorColumns ? 'vec4<f32>' : 'f32', access: 'read_write' },
 ])}
 struct Class {
@@ -61,10 +55,9 @@ ${uniform(
   classCount: i32, spare0: i32, spare1: i32, spare2: i32,
   classes: array<Class, ${classes}>,`,
 )}
-var<workgroup> left: array<${element}, ${(tile.rows * tile.depth) / 4}>;
-var<workgroup> right: array<${element}, ${(tile.depth * tile.columns) / 4}>;
+${product.memory}
 /** Position in its class and sample of each row; the sample is -1 beyond the last row. */
-var<workgroup> places: array<vec4<i32>, ${tile.rows}>;
+var<workgroup> places: array<vec4<i32>, ${product.rows}>;
 ${
   variant.byTap
     ? ''
@@ -95,12 +88,12 @@ fn filterRow(class_: i32, tap: vec3<i32>, channel: i32) -> i32 {
 }
 
 ${columnsText(variant)}
-@compute @workgroup_size(${threadsOf(tile)})
-fn main(${ENTRY}) {
+@compute @workgroup_size(${product.threads}) ${product.attributes ?? ''}
+fn main(${[ENTRY, product.parameters].filter(Boolean).join(', ')}) {
   let number = i32(${GROUP});
   if (number >= sizes.groups) { return; }
   // Workgroups of the same rows run side by side: they share what they gather in L2.
-  let firstColumn = (number % sizes.columnTiles) * ${tile.columns};
+  let firstColumn = (number % sizes.columnTiles) * ${product.columns};
   let rest = number / sizes.columnTiles;
   let rowTile = rest % sizes.rowTiles;
   let part = rest / sizes.rowTiles;
@@ -110,7 +103,7 @@ fn main(${ENTRY}) {
   }
   let count = sizes.classes[class_].count;
   let rows = sizes.classes[class_].rows;
-  let firstRow = (rowTile - sizes.classes[class_].firstTile) * ${tile.rows};
+  let firstRow = (rowTile - sizes.classes[class_].firstTile) * ${product.rows};
   let origin = sizes.classes[class_].origin;
   let tapStep = sizes.classes[class_].tapStep;
   let taps = sizes.classes[class_].taps;
@@ -118,16 +111,16 @@ fn main(${ENTRY}) {
   let filterStart = part * sizes.apart.y;
   let gatheredStart = part * sizes.apart.x;
   let local = i32(thread);
-${productText(variant)}
+${productText(variant, product)}
 }`;
 }
 
 /** Four columns of the filter and of the result, by vector or one by one. */
-function columnsText({ vectorColumns }: GatherVariant): string {
+function columnsText({ vectorColumns, operands }: GatherVariant): string {
   if (vectorColumns)
     return `
-fn filterColumns(start: i32, row: i32, column: i32) -> vec4<f32> {
-  if (column >= sizes.columns) { return vec4<f32>(0); }
+fn filterColumns(start: i32, row: i32, column: i32) -> vec4<${operands}> {
+  if (column >= sizes.columns) { return vec4<${operands}>(0); }
   return filter_[(start + row * sizes.columns + column) / 4];
 }
 fn setColumns(at: i32, column: i32, value: vec4<f32>) {
@@ -151,18 +144,12 @@ fn setColumns(at: i32, column: i32, value: vec4<f32>) {
 }`;
 }
 
-function productText(variant: GatherVariant): string {
-  const { tile, byTap } = variant;
-  const threads = threadsOf(tile);
-  const deep = tile.depth / 4;
-  const wide = tile.columns / 4;
-  const lefts = (tile.rows * deep) / threads;
-  const rights = Math.ceil((tile.depth * wide) / threads);
-  const across = tile.columns / tile.threadColumns;
-  const down = tile.rows / tile.threadRows;
-  const halves = tile.threadColumns / 4;
+function productText({ byTap, operands }: GatherVariant, product: TileProduct): string {
+  const { rows, depth, threads } = product;
+  const { lefts } = sharesOf(product);
+  const deep = depth / 4;
   return `
-  for (var r = local; r < ${tile.rows}; r += ${threads}) {
+  for (var r = local; r < ${rows}; r += ${threads}) {
     places[r] = placeOf(firstRow + r, count);
     if (firstRow + r >= rows) { places[r].w = -1; }
   }
@@ -175,24 +162,21 @@ ${unrolled(
   // A row beyond the last reads far outside of the grid.
   let leftAt${i} = select(vec3<i32>(-0x10000000), leftPlace${i}.xyz * sizes.scale + origin, leftPlace${i}.w >= 0);`,
 )}
-  let across = local % ${across};
-  let down = local / ${across};
-${unrolled(tile.threadRows, (i) => unrolled(halves, (h) => `  var sum${i}_${h} = vec4<f32>(0);`))}
-${unrolled(lefts, (i) => `  var nextLeft${i}: vec4<f32>;`)}
-${unrolled(rights, (i) => `  var nextRight${i}: vec4<f32>;`)}
+${product.begin}
+${nextText(product, operands)}
 
   let firstStep = select(0, part * sizes.classes[class_].stepsPerPart, sizes.parts > 1);
   let endStep = select(steps, min(steps, firstStep + sizes.classes[class_].stepsPerPart), sizes.parts > 1);
 ${
   byTap
-    ? stepByTap(tile.depth) + stepsText(variant, 'firstStep', 'endStep')
+    ? stepByTap(depth) + stepsText(product, 'firstStep', 'endStep', loadByTap(product, operands))
     : `
   let all = max(1, taps.y) * max(1, taps.z);
-  for (var block = firstStep; block < endStep; block += ${PLACES / tile.depth}) {
+  for (var block = firstStep; block < endStep; block += ${PLACES / depth}) {
     workgroupBarrier();
     for (var k = local; k < ${PLACES}; k += ${threads}) {
-      let tapNumber = (block * ${tile.depth} + k) / sizes.channels;
-      let channel = block * ${tile.depth} + k - tapNumber * sizes.channels;
+      let tapNumber = (block * ${depth} + k) / sizes.channels;
+      let channel = block * ${depth} + k - tapNumber * sizes.channels;
       let plane = tapNumber / all;
       let line = (tapNumber - plane * all) / max(1, taps.z);
       let tap = vec3<i32>(plane, line, tapNumber - plane * all - line * max(1, taps.z));
@@ -201,71 +185,23 @@ ${
       deepRows[k] = select(-1, filterRow(class_, tap, channel), within);
     }
     workgroupBarrier();
-    let blockEnd = min(endStep, block + ${PLACES / tile.depth});
-${stepsText(variant, 'block', 'blockEnd')}
+    let blockEnd = min(endStep, block + ${PLACES / depth});
+${stepsText(product, 'block', 'blockEnd', loadFlat(product))}
   }`
 }
 
-${unrolled(
-  tile.threadRows,
-  (i) => `
+${product.results(
+  (row, inRow) => `
   {
-    let place = places[down + ${i * down}];
+    let place = places[${row}];
     if (place.w >= 0) {
       let at = sizes.classes[class_].start + place.xyz * sizes.step;
       let start = (((place.w * sizes.resultSize.x + at.x) * sizes.resultSize.y + at.y) * sizes.resultSize.z + at.z) * sizes.columns + part * sizes.apart.z;
-${unrolled(halves, (h) => `      setColumns(start, firstColumn + 4 * (across + ${h * across}), sum${i}_${h});`)}
+      ${inRow}
     }
   }`,
+  (column, value) => `setColumns(start, firstColumn + ${column}, ${value});`,
 )}`;
-}
-
-/** Steps of depth from `from` to `to`: what the last one loaded is put down, the next one's is loaded, then multiplied. */
-function stepsText(variant: GatherVariant, from: string, to: string): string {
-  const { tile, byTap, precision } = variant;
-  const threads = threadsOf(tile);
-  const deep = tile.depth / 4;
-  const wide = tile.columns / 4;
-  const lefts = (tile.rows * deep) / threads;
-  const rights = Math.ceil((tile.depth * wide) / threads);
-  const spare = (tile.depth * wide) % threads !== 0;
-  const across = tile.columns / tile.threadColumns;
-  const down = tile.rows / tile.threadRows;
-  const halves = tile.threadColumns / 4;
-  const into = precision === 'f16' ? 'vec4<f16>' : '';
-  return `
-  for (var step = ${from}; step <= ${to}; step++) {
-    if (step > ${from}) {
-      workgroupBarrier();
-${unrolled(lefts, (i) => `      left[local + ${i * threads}] = ${into}(nextLeft${i});`)}
-${unrolled(
-  rights,
-  (i) =>
-    `      ${spare ? `if (local + ${i * threads} < ${tile.depth * wide}) ` : ''}{ right[local + ${i * threads}] = ${into}(nextRight${i}); }`,
-)}
-      workgroupBarrier();
-    }
-    if (step < ${to}) {
-${byTap ? loadByTap(tile, lefts, rights, threads) : loadFlat(tile, lefts, rights, threads)}
-    }
-    if (step > ${from}) {
-      for (var deep = 0; deep < ${deep}; deep++) {
-${unrolled(4, (k) => unrolled(halves, (h) => `        let b${k}_${h} = right[(4 * deep + ${k}) * ${wide} + across + ${h * across}];`))}
-${unrolled(
-  tile.threadRows,
-  (i) => `        { let a = left[(down + ${i * down}) * ${deep} + deep];
-${unrolled(halves, (h) => `          sum${i}_${h} ${accumulated(precision, `sum${i}_${h}`, h)};`)} }`,
-)}
-      }
-    }
-  }`;
-}
-
-/** In half precision four products are added before they join the sum: a conversion for four, and no long sum of halves. */
-function accumulated(precision: Precision, sum: string, h: number): string {
-  if (precision === 'f16')
-    return `+= vec4<f32>(a.x * b0_${h} + a.y * b1_${h} + a.z * b2_${h} + a.w * b3_${h})`;
-  return `= fma(vec4<f32>(a.w), b3_${h}, fma(vec4<f32>(a.z), b2_${h}, fma(vec4<f32>(a.y), b1_${h}, fma(vec4<f32>(a.x), b0_${h}, ${sum}))))`;
 }
 
 /** Where a part of the sum begins; from there the place is moved on, without a division. */
@@ -277,17 +213,19 @@ function stepByTap(depth: number): string {
   var tap = vec3<i32>(tapNumber / max(1, taps.y * taps.z), (tapNumber / max(1, taps.z)) % max(1, taps.y), tapNumber % max(1, taps.z));`;
 }
 
-function loadByTap(tile: GemmTile, lefts: number, rights: number, threads: number): string {
-  const wide = tile.columns / 4;
+function loadByTap(product: TileProduct, operands: Operands): string {
+  const { columns, depth, threads } = product;
+  const { lefts, rights } = sharesOf(product);
+  const wide = columns / 4;
   return `
-      let channel = chunk * ${tile.depth};
+      let channel = chunk * ${depth};
       let within = channel + loadDeep < sizes.channels;
 ${unrolled(
   lefts,
   (i) => `
       {
         let at = leftAt${i} + tap * tapStep;
-        nextLeft${i} = vec4<f32>(0);
+        nextLeft${i} = vec4<${operands}>(0);
         if (within && inside(at)) { nextLeft${i} = gathered[(gatheredStart + voxel(leftPlace${i}.w, at) * sizes.channels + channel + loadDeep) / 4]; }
       }`,
 )}
@@ -297,7 +235,7 @@ ${unrolled(
   (i) => `
       {
         let deep = (local + ${i * threads}) / ${wide};
-        nextRight${i} = vec4<f32>(0);
+        nextRight${i} = vec4<${operands}>(0);
         if (channel + deep < sizes.channels) { nextRight${i} = filterColumns(filterStart, firstFilterRow + deep, firstColumn + 4 * ((local + ${i * threads}) % ${wide})); }
       }`,
 )}
@@ -311,10 +249,12 @@ ${unrolled(
 }
 
 /** Taps and channels as one index: for one or two modalities, and for numbers of channels that are no multiple of 4. */
-function loadFlat(tile: GemmTile, lefts: number, rights: number, threads: number): string {
-  const wide = tile.columns / 4;
+function loadFlat(product: TileProduct): string {
+  const { columns, depth, threads } = product;
+  const { lefts, rights } = sharesOf(product);
+  const wide = columns / 4;
   return `
-      let base = (step - block) * ${tile.depth};
+      let base = (step - block) * ${depth};
 ${unrolled(4, (k) => `      let deep${k} = deepPlaces[base + loadDeep + ${k}];`)}
 ${unrolled(
   lefts,

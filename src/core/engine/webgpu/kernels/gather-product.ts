@@ -1,28 +1,20 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import type { GpuBackend, GpuProgram } from '../backend';
-import { chooseGemm, problemKey, type GemmProblem, type GemmTile } from './gemm-choice';
-import type { AxisClass, Gather } from './gather-classes';
+import type { GatherProduct } from './conv-problem';
+import type { AxisClass } from './gather-classes';
 import { gatherProductText, type GatherVariant } from './gather-product-text';
+import type { Block, GemmProblem } from './gemm-choice';
+import { withHalves } from './half-copy';
 import { inParts } from './partial-sums';
+import { multiplierOf, type ProductChoice } from './product-choice';
 import { kernelSettings } from './settings';
 import { laidOut } from './shader-text';
 import { words } from './uniform-values';
 
 type Data = TensorInfo | GPUBuffer;
 
-/** Tensors of a convolution by gathering: [samples, ...size, channels] and taps [..., channels, columns]. */
-export interface GatherProduct {
-  readonly gather: Gather;
-  readonly samples: number;
-  readonly size: readonly number[];
-  readonly channels: number;
-  readonly resultSize: readonly number[];
-  readonly columns: number;
-  readonly kernel: readonly number[];
-}
-
-/** Fewer channels than a step of depth are summed together with the taps: else most of a step would be zeros. */
-const BY_TAP_FROM = 8;
+/** Fewer channels than these are summed together with the taps: else most of a step would be zeros. */
+const byTapFrom = (depth: number) => Math.max(8, depth / 2);
 
 /** One class, those of stride 2, or all there are: few texts serve all strides. */
 const roomFor = (classes: number) => (classes === 1 ? 1 : Math.max(8, classes));
@@ -37,52 +29,88 @@ const rowsOf = (samples: number, axes: readonly AxisClass[]) => samples * produc
 export function gatherProduct(
   backend: GpuBackend,
   conv: GatherProduct,
+  choice: ProductChoice,
   gathered: Data,
   filter: Data,
   result: TensorInfo,
 ): void {
-  const { gather, samples, channels, columns } = conv;
-  const rows = gather.classes.reduce((sum, axes) => sum + rowsOf(samples, axes), 0);
-  const longest = Math.max(...gather.classes.map((axes) => product(axes.map((x) => x.taps)) * channels));
-  const problem: GemmProblem = { kind: 'gather', rows, columns, depth: longest, count: 1 };
-  const { choices } = kernelSettings(backend);
-  const { tile, parts } = choices.get(problemKey(problem)) ?? chooseGemm(problem);
-  const program = programOf(backend, conv, tile);
-  inParts(backend, result, parts, (into) => {
-    const { groups, sizes } = sizesOf(conv, tile, program.variant.byTap, parts, product(result.shape));
-    backend.dispatch(program, [gathered, filter, into], laidOut(groups), sizes);
-  });
+  const { program, tile, byTap } = programOf(backend, conv, choice);
+  const work = (from: Data, by: Data) =>
+    inParts(backend, result, choice.parts, (into) => {
+      const { groups, sizes } = sizesOf(conv, tile, byTap, choice.parts, {
+        count: choice.parts,
+        apart: [0, 0, product(result.shape)],
+      });
+      backend.dispatch(program, [from, by, into], laidOut(groups), sizes);
+    });
+  if (choice.way !== 'matrix-halves') return work(gathered, filter);
+  const { samples, size, channels, columns, kernel } = conv;
+  withHalves(backend, gathered, samples * product(size) * channels, (from) =>
+    withHalves(backend, filter, product(kernel) * channels * columns, (by) => work(from, by)),
+  );
 }
+
+/** Products [count, rows, depth] times [count, depth, columns], one by one. */
+export function batchedProduct(
+  backend: GpuBackend,
+  choice: ProductChoice,
+  { rows, depth, columns, count }: Omit<GemmProblem, 'kind'>,
+  left: Data,
+  right: Data,
+  result: Data,
+): void {
+  const conv: GatherProduct = {
+    gather: { step: ONE, scale: ONE, classes: [[ONE_ROW, ONE_ROW, ONE_ROW]] },
+    samples: rows,
+    size: ONE,
+    channels: depth,
+    resultSize: ONE,
+    columns,
+    kernel: ONE,
+  };
+  const { program, tile, byTap } = programOf(backend, conv, choice);
+  const apart = [rows * depth, depth * columns, rows * columns];
+  const { groups, sizes } = sizesOf(conv, tile, byTap, 1, { count, apart });
+  backend.dispatch(program, [left, right, result], laidOut(groups), sizes);
+}
+
+const ONE = [1, 1, 1] as const;
+const ONE_ROW: AxisClass = {
+  start: 0,
+  count: 1,
+  origin: 0,
+  taps: 1,
+  firstTap: 0,
+  tapIncrement: 1,
+  tapStep: 1,
+};
 
 function programOf(
   backend: GpuBackend,
   { gather, channels, columns }: GatherProduct,
-  tile: GemmTile,
-): GpuProgram & { readonly variant: GatherVariant } {
+  choice: ProductChoice,
+): { program: GpuProgram; tile: Block; byTap: boolean } {
+  const { key, product: tile } = multiplierOf(kernelSettings(backend), choice, 'rows');
   const variant: GatherVariant = {
-    tile,
-    byTap: channels % 4 === 0 && channels >= BY_TAP_FROM,
+    byTap: channels % 4 === 0 && channels >= byTapFrom(tile.depth),
     vectorColumns: columns % 4 === 0,
     classes: roomFor(gather.classes.length),
-    precision: kernelSettings(backend).precision,
+    operands: choice.way === 'matrix-halves' ? 'f16' : 'f32',
   };
-  return {
-    key: `gather-product ${JSON.stringify(variant)}`,
-    wgsl: () => gatherProductText(variant),
-    variant,
+  const program: GpuProgram = {
+    key: `gather-product ${key} ${JSON.stringify(variant)}`,
+    wgsl: () => gatherProductText(variant, tile),
   };
+  return { program, tile, byTap: variant.byTap };
 }
 
 function sizesOf(
   conv: GatherProduct,
-  tile: GemmTile,
+  tile: Block,
   byTap: boolean,
   parts: number,
-  resultLength: number,
-  batch: { readonly count: number; readonly apart: readonly number[] } = {
-    count: parts,
-    apart: [0, 0, resultLength],
-  },
+  /** Products, or parts of one, and elements from one to the next of the left side, the right one and the result. */
+  batch: { readonly count: number; readonly apart: readonly number[] },
 ): { groups: number; sizes: ArrayBuffer } {
   const { gather, samples, channels } = conv;
   const columnTiles = Math.ceil(conv.columns / tile.columns);

@@ -3,7 +3,7 @@ import { KERNELS } from '../../ops/kernels';
 import type { AdamAttrs, SgdAttrs } from '../../ops/optimiser-step';
 import type { GpuBackend, GpuProgram } from '../backend';
 import { sizeOf, type Implementation } from './implementation';
-import { forEach, forEachGroups, storage, uniform } from './shader-text';
+import { forEach, forEachGroups, laneTypes, lanesFor, storage, uniform, type Lanes } from './shader-text';
 import { float, words, type Float } from './uniform-values';
 
 /** A program over whole tensors of one size: `written` are read and written, `read` are only read. */
@@ -11,27 +11,30 @@ function eachOf(
   name: string,
   { written, read, fields }: { written: readonly string[]; read: readonly string[]; fields: string },
   text: string,
-): GpuProgram {
-  return {
-    key: name,
+): (lanes: Lanes) => GpuProgram {
+  return (lanes) => ({
+    key: `${name} ${lanes}`,
     wgsl: () => `
+${laneTypes(lanes)}
 ${storage([
-  ...written.map((one) => ({ name: one, type: 'f32', access: 'read_write' as const })),
-  ...read.map((one) => ({ name: one, type: 'f32' })),
+  ...written.map((one) => ({ name: one, type: 'T', access: 'read_write' as const })),
+  ...read.map((one) => ({ name: one, type: 'T' })),
 ])}
 ${uniform(written.length + read.length, `count: u32, ${fields}`)}
 ${forEach(text)}`,
-  };
+  });
 }
 
 function over(
   backend: GpuBackend,
-  program: GpuProgram,
+  program: (lanes: Lanes) => GpuProgram,
   tensors: readonly TensorInfo[],
   values: readonly (number | Float)[] = [],
 ): [] {
-  const count = sizeOf(tensors[0]);
-  backend.dispatch(program, tensors, forEachGroups(count), words(count, ...values));
+  const size = sizeOf(tensors[0]);
+  const lanes = lanesFor(size);
+  const count = size / lanes;
+  backend.dispatch(program(lanes), tensors, forEachGroups(count), words(count, ...values));
   return [];
 }
 

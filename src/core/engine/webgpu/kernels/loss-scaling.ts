@@ -1,6 +1,6 @@
-import type { TensorInfo } from '@tensorflow/tfjs-core';
-import type { GpuBackend, GpuProgram } from '../backend';
-import { sizeOf, table } from './implementation';
+import { HALF_KERNELS } from '../../ops/kernels';
+import type { GpuProgram } from '../backend';
+import { sizeOf, type Implementation } from './implementation';
 import { forEach, forEachGroups, storage, uniform } from './shader-text';
 import { float, words } from './uniform-values';
 
@@ -22,16 +22,14 @@ ${forEach(`
   gradient[i] *= sizes.factor;`)}`,
 };
 
-/**
- * Takes the loss's scale off gradients, in place. Half precision loses gradients below 6e-8 and above 65504: a loss scaled up
- * brings them into its range, and where one has left it the step is to be skipped and the scale lowered.
- * @returns int32 [1], the caller's: 1 where any value was infinite or not a number, else 0
- */
-export function unscale(backend: GpuBackend, gradients: readonly TensorInfo[], scale: number): TensorInfo {
-  const found = table(backend, new Int32Array(1));
-  for (const gradient of gradients) {
-    const count = sizeOf(gradient);
-    backend.dispatch(PROGRAM, [gradient, found], forEachGroups(count), words(count, float(1 / scale)));
-  }
-  return found;
-}
+const unscale: Implementation = (backend, { gradient, found }, attrs) => {
+  const { factor } = attrs as unknown as { factor: number };
+  const count = sizeOf(gradient);
+  backend.dispatch(PROGRAM, [gradient, found], forEachGroups(count), words(count, float(factor)));
+  return [];
+};
+
+/** What training in half precision needs beyond its convolutions. */
+export const lossScalingKernels: Readonly<Record<string, Implementation>> = {
+  [HALF_KERNELS.unscale]: unscale,
+};

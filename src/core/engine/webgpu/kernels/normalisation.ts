@@ -7,7 +7,7 @@ import { channelSums, type Terms } from './channel-sums';
 import { sameMemory, sizeOf, type Implementation, type Inputs } from './implementation';
 import { SPREAD, WINDOW_FIELDS, placeText, windowValues } from './pool-window';
 import { maxPool, type Pooled } from './pooling';
-import { forEach, forEachGroups, storage, uniform, type Binding } from './shader-text';
+import { forEach, forEachGroups, laneTypes, lanesFor, storage, uniform, type Binding } from './shader-text';
 import { float, words } from './uniform-values';
 
 interface NormAttrs {
@@ -17,7 +17,7 @@ interface NormAttrs {
   readonly overwrite?: boolean;
 }
 
-const VALUES = 'f32';
+const VALUES = 'T';
 
 /** Whether a result may lie in `x`'s memory: no other buffer of the same program may be the same one. */
 function mayOverwrite(
@@ -54,23 +54,26 @@ function affine(
     ...(over ? [] : [{ name: 'y', type: VALUES, access: 'read_write' as const }]),
   ];
   const sum = residual ? `${value} + residual[i]` : value;
+  const { channels } = rowsOf(x);
+  const lanes = lanesFor(channels);
   const program: GpuProgram = {
-    key: `affine ${value} ${Number(relu)}${Number(over)}${Number(residual !== undefined)}`,
+    key: `affine ${value} ${lanes} ${Number(relu)}${Number(over)}${Number(residual !== undefined)}`,
     wgsl: () => `
+${laneTypes(lanes)}
 ${storage(bindings)}
 ${uniform(bindings.length, 'count: u32, channels: u32,')}
 ${forEach(`
   let c = i % sizes.channels;
-  ${over ? 'x' : 'y'}[i] = ${relu ? `max(0.0, ${sum})` : sum};`)}`,
+  ${over ? 'x' : 'y'}[i] = ${relu ? `max(T(0), ${sum})` : sum};`)}`,
   };
-  const count = sizeOf(x);
+  const count = sizeOf(x) / lanes;
   const buffers = [
     x,
     ...channel.map(([, data]) => data),
     ...(residual ? [residual] : []),
     ...(over ? [] : [y]),
   ];
-  backend.dispatch(program, buffers, forEachGroups(count), words(count, rowsOf(x).channels));
+  backend.dispatch(program, buffers, forEachGroups(count), words(count, channels / lanes));
   return y;
 }
 
@@ -126,7 +129,7 @@ const scaleShift: Implementation = (backend, { x, scale, shift, residual }, attr
 };
 
 /** What passes the rectifier: dy where y is positive. */
-const passed = (relu: boolean) => (relu ? 'select(0.0, dy[i], y[i] > 0.0)' : 'dy[i]');
+const passed = (relu: boolean) => (relu ? 'select(T(0), dy[i], y[i] > T(0))' : 'dy[i]');
 
 const reluBinding = (relu: boolean): Binding[] => (relu ? [{ name: 'y', type: VALUES }] : []);
 
@@ -143,7 +146,7 @@ function gradientTerms(inputs: Inputs, relu: boolean): Terms {
       ...reluBinding(relu),
     ],
     buffers: [dy, x, ...(centred ? [mean] : []), ...(relu ? [y] : [])],
-    text: `first = ${passed(relu)}; second = first * ${centred ? '(x[i] - mean[c])' : 'x[i]'};`,
+    text: () => `first = ${passed(relu)}; second = first * ${centred ? '(x[i] - mean[c])' : 'x[i]'};`,
   };
 }
 
@@ -162,7 +165,7 @@ ${storage([
   { name: 'variance', type: 'f32' },
   { name: 'dgamma', type: 'f32', access: 'read_write' },
   { name: 'dbeta', type: 'f32', access: 'read_write' },
-  { name: 'coefficients', type: 'vec4<f32>', access: 'read_write' },
+  { name: 'coefficients', type: 'f32', access: 'read_write' },
 ])}
 ${uniform(7, 'count: u32, rows: f32, epsilon: f32,')}
 ${forEach(`
@@ -172,11 +175,15 @@ ${forEach(`
   let second = sums[sizes.count + i];
   dgamma[i] = second / sqrt(squared);
   dbeta[i] = first;
-  coefficients[i] = vec4<f32>(factor, factor * first / sizes.rows, factor * second / squared / sizes.rows, mean[i]);`)}`,
+  coefficients[i] = factor;
+  coefficients[sizes.count + i] = factor * first / sizes.rows;
+  coefficients[2u * sizes.count + i] = factor * second / squared / sizes.rows;
+  coefficients[3u * sizes.count + i] = mean[i];`)}`,
 };
 
-/** WGSL of dx from g: see {@link COEFFICIENTS}. */
-const DX = 'coefficients[c].x * g - coefficients[c].y - (x[i] - coefficients[c].w) * coefficients[c].z';
+/** WGSL of dx from g: see {@link COEFFICIENTS}. They lie one after the other, [4, C]. */
+const DX =
+  'coefficients[c] * g - coefficients[sizes.channels + c] - (x[i] - coefficients[3 * sizes.channels + c]) * coefficients[2 * sizes.channels + c]';
 
 /** Makes dgamma and dbeta, and lends the coefficients of dx. */
 function withCoefficients(
@@ -232,9 +239,12 @@ function elementGradient(
     ...(overX ? [] : [{ name: 'dx', type: VALUES, access: 'read_write' as const }]),
     ...(dresidual && !overDy ? [{ name: 'dresidual', type: VALUES, access: 'read_write' as const }] : []),
   ];
+  const { channels } = rowsOf(x);
+  const lanes = lanesFor(channels);
   const program: GpuProgram = {
-    key: `element gradient ${value} ${[relu, residual, overX, overDy].map(Number).join('')}`,
+    key: `element gradient ${value} ${lanes} ${[relu, residual, overX, overDy].map(Number).join('')}`,
     wgsl: () => `
+${laneTypes(lanes)}
 ${storage(bindings)}
 ${uniform(bindings.length, 'count: u32, channels: u32,')}
 ${forEach(`
@@ -243,7 +253,7 @@ ${forEach(`
   ${overX ? 'x' : 'dx'}[i] = ${value};
   ${residual ? `${overDy ? 'dy' : 'dresidual'}[i] = g;` : ''}`)}`,
   };
-  const count = sizeOf(x);
+  const count = sizeOf(x) / lanes;
   const buffers = [
     dy,
     ...(readsX ? [x] : []),
@@ -252,7 +262,7 @@ ${forEach(`
     ...(overX ? [] : [dx]),
     ...(dresidual && !overDy ? [dresidual] : []),
   ];
-  backend.dispatch(program, buffers, forEachGroups(count), words(count, rowsOf(x).channels));
+  backend.dispatch(program, buffers, forEachGroups(count), words(count, channels / lanes));
   return dresidual ? [dx, dresidual] : [dx];
 }
 
@@ -267,7 +277,7 @@ const batchNormTrainGradient: Implementation = (backend, inputs, attrs) => {
     (sums) => channelSums(backend, rows, gradientTerms(inputs, norm.relu), sums),
     (coefficients) =>
       elementGradient(backend, inputs, norm, {
-        reads: [{ name: 'coefficients', type: 'vec4<f32>' }],
+        reads: [{ name: 'coefficients', type: VALUES }],
         data: [coefficients],
         dx: DX,
       }),
@@ -311,7 +321,7 @@ const channelSum: Implementation = (backend, { x }) => {
     name: 'of x',
     bindings: [{ name: 'x', type: VALUES }],
     buffers: [x],
-    text: 'first = x[i];',
+    text: () => 'first = x[i];',
   };
   backend.scratch(8 * rows.channels, (sums) => {
     channelSums(backend, rows, terms, sums);
@@ -365,16 +375,31 @@ function pooledTerms({ dy, x, indices, mean }: Inputs): Terms {
     bindings: [
       { name: 'dy', type: VALUES },
       { name: 'x', type: VALUES },
-      { name: 'indices', type: 'i32' },
+      { name: 'indices', type: 'I' },
       { name: 'mean', type: VALUES },
     ],
     buffers: [dy, x, indices, mean],
-    text: `
+    // Each channel's maximum lies elsewhere.
+    text: (lanes) =>
+      lanes === 1
+        ? `
       let index = indices[i];
       if (index >= 0) {
         first = dy[i];
         second = first * (x[(row / sizes.pooled * sizes.positions + u32(index)) * sizes.channels + c] - mean[c]);
-      }`,
+      }`
+        : `
+      let start = row / sizes.pooled * sizes.positions;
+      let found = indices[i] >= I(0);
+      first = select(T(0), dy[i], found);
+      let index = vec4<u32>(max(I(0), indices[i]));
+      let values = T(
+        x[(start + index.x) * sizes.channels + c].x,
+        x[(start + index.y) * sizes.channels + c].y,
+        x[(start + index.z) * sizes.channels + c].z,
+        x[(start + index.w) * sizes.channels + c].w,
+      );
+      second = first * (values - mean[c]);`,
     fields: 'positions: u32, pooled: u32,',
     values: [positions(x), positions(dy)],
   };
@@ -389,14 +414,16 @@ const normPoolGradient: Implementation = (backend, inputs, attrs) => {
   const over = mayOverwrite(overwrite, x, [dy, indices]);
   const bindings: Binding[] = [
     { name: 'dy', type: VALUES },
-    { name: 'indices', type: 'i32' },
+    { name: 'indices', type: 'I' },
     { name: 'x', type: VALUES, access: over ? 'read_write' : 'read' },
-    { name: 'coefficients', type: 'vec4<f32>' },
+    { name: 'coefficients', type: VALUES },
     ...(over ? [] : [{ name: 'dx', type: VALUES, access: 'read_write' as const }]),
   ];
+  const lanes = lanesFor(x.shape[4]);
   const program: GpuProgram = {
-    key: `norm-pool gradient ${Number(over)}`,
+    key: `norm-pool gradient ${lanes} ${Number(over)}`,
     wgsl: () => `
+${laneTypes(lanes)}
 ${storage(bindings)}
 ${uniform(bindings.length, WINDOW_FIELDS)}
 ${forEach(`${placeText('size')}${SPREAD}
@@ -410,12 +437,12 @@ ${forEach(`${placeText('size')}${SPREAD}
     (sums) => channelSums(backend, rowsOf(dy), pooledTerms(inputs), sums),
     (coefficients) => {
       const dx = placed(backend, x, over);
-      const count = sizeOf(x);
+      const count = sizeOf(x) / lanes;
       backend.dispatch(
         program,
         [dy, indices, x, coefficients, ...(over ? [] : [dx])],
         forEachGroups(count),
-        words(...windowValues(count, x.shape, dy.shape, window)),
+        words(...windowValues(count, lanes, x.shape, dy.shape, window)),
       );
       return [dx];
     },

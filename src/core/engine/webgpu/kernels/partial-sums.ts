@@ -1,21 +1,22 @@
 import type { GpuBackend, GpuProgram } from '../backend';
 import type { TensorInfo } from '@tensorflow/tfjs-core';
-import { forEach, forEachGroups, storage, uniform } from './shader-text';
+import { forEach, forEachGroups, laneTypes, lanesFor, storage, uniform, type Lanes } from './shader-text';
 import { words } from './uniform-values';
 
-const PROGRAM: GpuProgram = {
-  key: 'partial-sums',
+const program = (lanes: Lanes): GpuProgram => ({
+  key: `partial-sums ${lanes}`,
   wgsl: () => `
+${laneTypes(lanes)}
 ${storage([
-  { name: 'partial', type: 'f32' },
-  { name: 'result', type: 'f32', access: 'read_write' },
+  { name: 'partial', type: 'T' },
+  { name: 'result', type: 'T', access: 'read_write' },
 ])}
 ${uniform(2, 'count: u32, parts: u32,')}
 ${forEach(`
   var sum = partial[i];
   for (var part = 1u; part < sizes.parts; part++) { sum += partial[part * sizes.count + i]; }
   result[i] = sum;`)}`,
-};
+});
 
 /**
  * Lets `work` make `parts` partial results of `result`'s size and adds them up in their order: the same bits every time,
@@ -28,9 +29,11 @@ export function inParts(
   work: (into: TensorInfo | GPUBuffer) => void,
 ): void {
   if (parts === 1) return work(result);
-  const count = result.shape.reduce((a, b) => a * b, 1);
-  backend.scratch(4 * parts * count, (partial) => {
+  const size = result.shape.reduce((a, b) => a * b, 1);
+  const lanes = lanesFor(size);
+  const count = size / lanes;
+  backend.scratch(4 * parts * size, (partial) => {
     work(partial);
-    backend.dispatch(PROGRAM, [partial, result], forEachGroups(count), words(count, parts));
+    backend.dispatch(program(lanes), [partial, result], forEachGroups(count), words(count, parts));
   });
 }

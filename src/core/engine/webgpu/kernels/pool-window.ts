@@ -1,6 +1,7 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import { outputSize, type Shape5 } from '../../ops/kernels';
 import type { PoolAttrs } from '../../ops/pool';
+import type { Lanes } from './shader-text';
 
 /** Sizes of a pooling as a uniform holds them, behind {@link WINDOW_FIELDS}. */
 export const WINDOW_FIELDS = `
@@ -8,14 +9,16 @@ export const WINDOW_FIELDS = `
   size: vec3<i32>, spareC: i32, pooled: vec3<i32>, spareD: i32,
   window: vec3<i32>, spareE: i32, stride: vec3<i32>, spareF: i32, padding: vec3<i32>, spareG: i32,`;
 
+/** @param count of elements, each of so many lanes */
 export function windowValues(
   count: number,
+  lanes: Lanes,
   x: readonly number[],
   y: readonly number[],
   w: PoolAttrs,
 ): number[] {
   return [
-    ...[count, x[4], 0, 0],
+    ...[count, x[4] / lanes, 0, 0],
     ...[x[1], x[2], x[3], 0],
     ...[y[1], y[2], y[3], 0],
     ...[...w.size, 0],
@@ -48,12 +51,12 @@ export const SPREAD = `
   let reach = at + sizes.padding;
   let last = min(sizes.pooled - 1, reach / sizes.stride);
   let first = max(vec3<i32>(0), (reach - sizes.window + sizes.stride) / sizes.stride);
-  var g = 0.0;
+  var g = T(0);
   for (var d = first.x; d <= last.x; d++) {
     for (var h = first.y; h <= last.y; h++) {
       for (var w = first.z; w <= last.z; w++) {
         let source = (((sample * sizes.pooled.x + d) * sizes.pooled.y + h) * sizes.pooled.z + w) * sizes.channels + c;
-        if (indices[source] == own) { g += dy[source]; }
+        g += select(T(0), dy[source], indices[source] == I(own));
       }
     }
   }`;

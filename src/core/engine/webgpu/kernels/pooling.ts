@@ -4,27 +4,40 @@ import type { PoolAttrs } from '../../ops/pool';
 import type { GpuBackend, GpuProgram } from '../backend';
 import { sizeOf, type Implementation } from './implementation';
 import { SPREAD, WINDOW_FIELDS, placeText, pooledShape, windowValues } from './pool-window';
-import { ENTRY, GROUP, forEach, forEachGroups, laidOut, storage, uniform, type Binding } from './shader-text';
+import {
+  ENTRY,
+  GROUP,
+  forEach,
+  forEachGroups,
+  laidOut,
+  laneTypes,
+  lanesFor,
+  storage,
+  uniform,
+  type Binding,
+  type Lanes,
+} from './shader-text';
 import { words } from './uniform-values';
 
 /** What is pooled: x itself, or x normalised and rectified on the way. */
 export interface Pooled {
   readonly bindings: readonly Binding[];
   readonly buffers: readonly (TensorInfo | GPUBuffer)[];
-  /** WGSL of x's element `from`, channel `c`. */
+  /** WGSL of x's element `source`, channel `c`; bindings are of `T`. */
   readonly value: string;
   /** Rectified values begin at 0, and nothing is the maximum until something is greater. */
   readonly rectified: boolean;
 }
 
-const maxProgram = ({ bindings, value, rectified }: Pooled): GpuProgram => ({
-  key: `max-pool ${value}`,
+const maxProgram = ({ bindings, value, rectified }: Pooled, lanes: Lanes): GpuProgram => ({
+  key: `max-pool ${lanes} ${value}`,
   wgsl: () => `
+${laneTypes(lanes)}
 ${storage([
-  { name: 'x', type: 'f32' },
+  { name: 'x', type: 'T' },
   ...bindings,
-  { name: 'y', type: 'f32', access: 'read_write' },
-  { name: 'indices', type: 'i32', access: 'read_write' },
+  { name: 'y', type: 'T', access: 'read_write' },
+  { name: 'indices', type: 'I', access: 'read_write' },
 ])}
 ${uniform(bindings.length + 3, WINDOW_FIELDS)}
 ${forEach(`
@@ -32,15 +45,17 @@ ${placeText('pooled')}
   let start = at * sizes.stride - sizes.padding;
   let first = max(vec3<i32>(0), start);
   let last = min(sizes.size, start + sizes.window) - 1;
-  var best = ${rectified ? '0.0' : '-3.4e38'};
-  var index = ${rectified ? '-1' : '(first.x * sizes.size.y + first.y) * sizes.size.z + first.z'};
+  var best = T(${rectified ? '0.0' : '-3.4e38'});
+  var index = I(${rectified ? '-1' : '(first.x * sizes.size.y + first.y) * sizes.size.z + first.z'});
   for (var d = first.x; d <= last.x; d++) {
     for (var h = first.y; h <= last.y; h++) {
       for (var w = first.z; w <= last.z; w++) {
         let position = (d * sizes.size.y + h) * sizes.size.z + w;
         let source = (sample * sizes.size.x * sizes.size.y * sizes.size.z + position) * sizes.channels + c;
         let value = ${value};
-        if (value > best) { best = value; index = position; }
+        let better = value > best;
+        best = select(best, value, better);
+        index = select(index, I(position), better);
       }
     }
   }
@@ -58,12 +73,13 @@ export function maxPool(
   const shape = pooledShape(x, window);
   const y = backend.output(shape, 'float32');
   const indices = backend.output(shape, 'int32');
-  const count = sizeOf(y);
+  const lanes = lanesFor(shape[4]);
+  const count = sizeOf(y) / lanes;
   backend.dispatch(
-    maxProgram(pooled),
+    maxProgram(pooled, lanes),
     [x, ...pooled.buffers, y, indices],
     forEachGroups(count),
-    words(...windowValues(count, x.shape, shape, window)),
+    words(...windowValues(count, lanes, x.shape, shape, window)),
   );
   return { y, indices };
 }
@@ -74,28 +90,30 @@ const maxPool3d: Implementation = (backend, { x }, attrs) => {
   return [y, indices];
 };
 
-const SPREAD_PROGRAM: GpuProgram = {
-  key: 'max-pool gradient',
+const spreadProgram = (lanes: Lanes): GpuProgram => ({
+  key: `max-pool gradient ${lanes}`,
   wgsl: () => `
+${laneTypes(lanes)}
 ${storage([
-  { name: 'dy', type: 'f32' },
-  { name: 'indices', type: 'i32' },
-  { name: 'dx', type: 'f32', access: 'read_write' },
+  { name: 'dy', type: 'T' },
+  { name: 'indices', type: 'I' },
+  { name: 'dx', type: 'T', access: 'read_write' },
 ])}
 ${uniform(3, WINDOW_FIELDS)}
 ${forEach(`${placeText('size')}${SPREAD}
   dx[i] = g;`)}`,
-};
+});
 
 const maxPool3dGradient: Implementation = (backend, { dy, indices }, attrs) => {
   const { inputShape, ...window } = attrs as unknown as PoolAttrs & { inputShape: Shape5 };
   const dx = backend.output(inputShape, 'float32');
-  const count = sizeOf(dx);
+  const lanes = lanesFor(inputShape[4]);
+  const count = sizeOf(dx) / lanes;
   backend.dispatch(
-    SPREAD_PROGRAM,
+    spreadProgram(lanes),
     [dy, indices, dx],
     forEachGroups(count),
-    words(...windowValues(count, inputShape, dy.shape, window)),
+    words(...windowValues(count, lanes, inputShape, dy.shape, window)),
   );
   return dx;
 };
@@ -138,25 +156,28 @@ const globalAveragePool: Implementation = (backend, { x }) => {
   return y;
 };
 
-const MEAN_GRADIENT: GpuProgram = {
-  key: 'global-average-pool gradient',
+const meanGradient = (lanes: Lanes): GpuProgram => ({
+  key: `global-average-pool gradient ${lanes}`,
   wgsl: () => `
+${laneTypes(lanes)}
 ${storage([
-  { name: 'dy', type: 'f32' },
-  { name: 'dx', type: 'f32', access: 'read_write' },
+  { name: 'dy', type: 'T' },
+  { name: 'dx', type: 'T', access: 'read_write' },
 ])}
 ${uniform(2, 'count: u32, positions: u32, channels: u32,')}
 ${forEach(`
   let sample = i / (sizes.positions * sizes.channels);
   dx[i] = dy[sample * sizes.channels + i % sizes.channels] / f32(sizes.positions);`)}`,
-};
+});
 
 const globalAveragePoolGradient: Implementation = (backend, { dy }, attrs) => {
   const { inputShape } = attrs as unknown as { inputShape: Shape5 };
   const [, d, h, w, c] = inputShape;
   const dx = backend.output(inputShape, 'float32');
-  const count = sizeOf(dx);
-  backend.dispatch(MEAN_GRADIENT, [dy, dx], forEachGroups(count), words(count, d * h * w, c));
+  const lanes = lanesFor(c);
+  const count = sizeOf(dx) / lanes;
+  const sizes = words(count, d * h * w, c / lanes);
+  backend.dispatch(meanGradient(lanes), [dy, dx], forEachGroups(count), sizes);
   return dx;
 };
 

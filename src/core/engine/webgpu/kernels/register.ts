@@ -3,6 +3,7 @@ import { BACKEND_NAME, type GpuBackend } from '../backend';
 import { convolutionKernels } from './convolution';
 import type { Implementation, Inputs } from './implementation';
 import { inPlaceKernels } from './in-place';
+import { lossScalingKernels } from './loss-scaling';
 import { lossKernels } from './losses';
 import { normalisationKernels } from './normalisation';
 import { poolingKernels } from './pooling';
@@ -18,6 +19,7 @@ const IMPLEMENTATIONS: Readonly<Record<string, Implementation>> = {
   ...shortcutKernels,
   ...resampleKernels,
   ...lossKernels,
+  ...lossScalingKernels,
   ...inPlaceKernels,
 };
 

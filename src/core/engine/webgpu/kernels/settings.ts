@@ -1,14 +1,15 @@
+import type { Precision } from '../../engine';
 import type { GpuBackend } from '../backend';
-import type { GemmChoice } from './gemm-choice';
-
-/** `f16`: operands are rounded to half precision, sums are kept in single precision. Needs the feature `shader-f16`. */
-export type Precision = 'f32' | 'f16';
+import { GpuPlan } from './gpu-plan';
+import type { MatrixAbility } from './product-choice';
 
 /** How the kernels of one GPU compute. */
 export interface KernelSettings {
   precision: Precision;
-  /** What a tuner found to be fastest, by the problem's key: overrides the built-in choice. */
-  readonly choices: Map<string, GemmChoice>;
+  /** Which choice computes which convolution. */
+  plan: GpuPlan;
+  /** Matrix units that were found right. */
+  matrices: readonly MatrixAbility[];
 }
 
 const settings = new WeakMap<GpuBackend, KernelSettings>();
@@ -16,6 +17,6 @@ const settings = new WeakMap<GpuBackend, KernelSettings>();
 /** The settings of a backend's kernels; may be changed between operations. */
 export function kernelSettings(backend: GpuBackend): KernelSettings {
   let known = settings.get(backend);
-  if (!known) settings.set(backend, (known = { precision: 'f32', choices: new Map() }));
+  if (!known) settings.set(backend, (known = { precision: 'f32', plan: new GpuPlan(), matrices: [] }));
   return known;
 }

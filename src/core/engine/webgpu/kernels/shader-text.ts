@@ -18,6 +18,10 @@ export function storage(bindings: readonly Binding[]): string {
     .join('\n');
 }
 
+/** Extensions of WGSL that a text begins with. */
+export const directivesText = (extensions: readonly string[]): string =>
+  extensions.map((extension) => `enable ${extension};`).join('\n');
+
 /** The uniform behind `bindings` storage buffers: a struct of these fields. */
 export function uniform(bindings: number, fields: string): string {
   return `struct Sizes { ${fields} }\n@group(0) @binding(${bindings}) var<uniform> sizes: Sizes;`;
@@ -36,6 +40,17 @@ export const ENTRY =
   '@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) thread: u32';
 
 export const GROUP = 'group.y * groups.x + group.x';
+
+/** Neighbours that a thread takes at a time: with four, memory is read and written 16 bytes at once, and places found once. */
+export type Lanes = 1 | 4;
+
+/** Four where all of these sizes allow it: numbers of channels, and of elements. */
+export const lanesFor = (...sizes: readonly number[]): Lanes =>
+  sizes.every((size) => size % 4 === 0) ? 4 : 1;
+
+/** `T` and `I`: so many floats and whole numbers. Buffers, channels and counts are then in units of them. */
+export const laneTypes = (lanes: Lanes): string =>
+  lanes === 4 ? 'alias T = vec4<f32>;\nalias I = vec4<i32>;' : 'alias T = f32;\nalias I = i32;';
 
 /** An entry point whose body runs for every `i` below `sizes.count`. Threads of a workgroup take neighbours: coalesced. */
 export function forEach(body: string): string {

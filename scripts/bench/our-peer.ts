@@ -45,6 +45,7 @@ async function answer(request: Request): Promise<object> {
       return { layers: layersOf(request) };
     case 'open':
       whole = new Whole(request, engine);
+      await whole.prepare();
       return { flops: whole.flops, ...whole.parts };
     case 'memory':
       return { peak: peakResident(), engine: engineMemory() } satisfies MemoryAnswer;

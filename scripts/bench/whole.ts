@@ -7,11 +7,12 @@ import { networkSpec } from '../../src/core/model/spec';
 import { awaited } from '../../src/core/model/steps';
 import { Random } from '../../src/core/random';
 import { DEFAULT_TRAINING, type TrainingConfig } from '../../src/core/train/config';
-import { scalerOf, trainStep } from '../../src/core/train/fit';
+import { passOptions, scalerOf, trainStep } from '../../src/core/train/fit';
 import { Optimiser } from '../../src/core/train/optimiser';
 import { FIT_START } from '../../src/core/train/fit-state';
 import type { LossScaler } from '../../src/core/train/loss-scale';
 import { fitStep } from '../../src/core/train/memory-need';
+import { microBatchSizes, prepareTraining } from '../../src/core/train/rehearsal';
 import type { Sample } from '../../src/core/train/sample';
 import type { EngineRequest, WholeRequest } from './requests';
 
@@ -22,6 +23,7 @@ export class Whole {
   private readonly samples: readonly Sample[];
   private readonly config: TrainingConfig;
   private readonly x: tf.Tensor5D;
+  private readonly trains: boolean;
   /** In half precision. */
   private readonly scaler: LossScaler | undefined;
   readonly flops: number;
@@ -29,7 +31,7 @@ export class Whole {
   constructor(request: WholeRequest, engine: Pick<EngineRequest, 'optimiser' | 'checkpointActivations'>) {
     const { arch, geometry, shortcut, width, grid, batch, kind, memory } = request;
     this.network = new Network(networkSpec({ arch, geometry, shortcut, width }), 1);
-    const trains = kind === 'step' || kind === 'threads';
+    const trains = (this.trains = kind === 'step' || kind === 'threads');
     const config: TrainingConfig = {
       ...DEFAULT_TRAINING,
       batchSize: batch,
@@ -66,6 +68,14 @@ export class Whole {
   get parts(): Pick<TrainingConfig, 'microBatch' | 'checkpointActivations'> {
     const { microBatch, checkpointActivations } = this.config;
     return { microBatch, checkpointActivations };
+  }
+
+  /** Lets a GPU time the convolutions of a step, as before a run; other engines have done so by themselves. */
+  async prepare(): Promise<void> {
+    if (!this.trains) return;
+    const { network, config, samples } = this;
+    const sizes = microBatchSizes([samples], config.microBatch);
+    await prepareTraining(network, samples[0].shape, sizes, passOptions(network, config, new Set()), {});
   }
 
   /** @returns whether the optimiser moved: in half precision a step whose gradients overflow is left out */

@@ -244,7 +244,8 @@ function requireFinite(loss: number, what: string, samples: readonly Sample[], l
   );
 }
 
-function passOptions(
+/** How a training step goes through a network. */
+export function passOptions(
   { program }: Network,
   { checkpointActivations }: TrainingConfig,
   frozen: ReadonlySet<Stage>,

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { closeEngine, engineMemory, openEngine, resetEnginePeak } from '../../../src/core/engine/choose';
 import { executeRun } from '../../../src/core/experiment/run';
 import { buildProgram } from '../../../src/core/model/program';
@@ -41,6 +41,20 @@ describe.runIf(haveSoftwareGpu('lavapipe'))('a run on a GPU of which little may 
   // Finer than elsewhere, so that activations weigh more than parameters.
   const recipe: Recipe = { ...RECIPE, spacing: [5.5, 5.5, 5.5] };
   afterAll(closeEngine);
+
+  it('opens within it, however fast the GPU is', async () => {
+    useSoftwareGpu('lavapipe');
+    let now = 0;
+    // A clock by which everything is done at once: a GPU so fast is timed by a convolution that fills it.
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now++);
+    try {
+      const { selfTest } = await openEngine({ engine: 'webgpu', gpuMemory: 10e6 });
+      expect(selfTest).toMatchObject([{ module: 'webgpu', ok: true }]);
+      expect(engineMemory()!.peak).toBeLessThan(10e6);
+    } finally {
+      clock.mockRestore();
+    }
+  });
 
   it('trains in parts that fit, says so, and never takes more', async () => {
     const cohort = await tinyCohort(folder);

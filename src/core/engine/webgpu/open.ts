@@ -125,14 +125,15 @@ export async function openTestedWebgpu(options: EngineOptions): Promise<OpenedEn
   const opened = await openWebgpu(options);
   try {
     const { precision, adapter } = opened.report;
-    const single = await inPrecision('f32', gpuSelfTest);
+    const { gpuMemory: room } = options;
+    const single = await inPrecision('f32', () => gpuSelfTest(room));
     if (!single.ok)
       throw new InputError(
         `The GPU ${adapter?.description} computes wrongly: ${single.detail}. Update its driver, or use --engine wasm.`,
       );
     const selfTest = [{ module: 'webgpu', ...single }];
     if (precision === 'f16') {
-      const half = await inPrecision('f16', gpuHalfTest);
+      const half = await inPrecision('f16', () => gpuHalfTest(room));
       if (!half.ok)
         throw new InputError(
           `The GPU ${adapter?.description} computes wrongly in half precision: ${half.detail}. Update its driver, or leave out --precision f16.`,

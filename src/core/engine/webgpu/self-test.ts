@@ -5,6 +5,7 @@ import type { ConvAttrs, Shape5, Triple } from '../ops/kernels';
 import { batchNormTrain } from '../ops/norm';
 import { convReference, relativeError } from '../wasm/reference';
 import { convFlops, geometryOf } from '../wasm/self-test';
+import { gpuScratchBytes } from './kernels/scratch-bytes';
 
 /** As of the wasm engine: beyond it a kernel is wrong, or the GPU reckons with less than single precision. */
 const TOLERANCE = 1e-5;
@@ -46,8 +47,11 @@ export interface GpuSelfTest {
   readonly gflops: number;
 }
 
-/** Compares convolutions, their gradients and batch normalisation on the open engine with double precision, and times. */
-export async function gpuSelfTest(): Promise<GpuSelfTest> {
+/**
+ * Compares convolutions, their gradients and batch normalisation on the open engine with double precision, and times.
+ * @param room bytes of the GPU's memory that may be taken
+ */
+export async function gpuSelfTest(room = Infinity): Promise<GpuSelfTest> {
   let worst = 0;
   for (const one of TRIALS)
     for (const [what, error] of await convErrors(one)) {
@@ -64,13 +68,13 @@ export async function gpuSelfTest(): Promise<GpuSelfTest> {
     return { ok: false, gflops: 0, detail: `batch normalisation is off by ${error.toExponential(1)}` };
   return {
     ok: true,
-    gflops: await timeConvolution(),
+    gflops: await timeConvolution(room),
     detail: `largest error ${Math.max(worst, error).toExponential(1)} of the largest value`,
   };
 }
 
 /** As {@link gpuSelfTest} where the kernels multiply in half precision. */
-export async function gpuHalfTest(): Promise<GpuSelfTest> {
+export async function gpuHalfTest(room = Infinity): Promise<GpuSelfTest> {
   const wrong = (detail: string): GpuSelfTest => ({ ok: false, gflops: 0, detail });
   let worst = 0;
   for (const one of TRIALS)
@@ -83,7 +87,7 @@ export async function gpuHalfTest(): Promise<GpuSelfTest> {
     return wrong('numbers beyond its range do not become infinite, so that overflow goes unseen');
   return {
     ok: true,
-    gflops: await timeConvolution(),
+    gflops: await timeConvolution(room),
     detail: `largest error ${worst.toExponential(1)} of the largest value`,
   };
 }
@@ -152,15 +156,32 @@ async function normError(): Promise<number> {
   }
 }
 
-/** GFLOP/s of a convolution that is as large as a GPU does in a moment: a small one does not fill it. */
-async function timeConvolution(): Promise<number> {
-  const small = await timed(8, 16);
-  return small.ms > TIMING_MS / 10 ? small.gflops : (await timed(32, 64)).gflops;
+/** A convolution whose speed says something: [side, channels]. A small one does not fill a GPU, and is enough for the others. */
+const SMALL = [8, 16] as const;
+const LARGE = [32, 64] as const;
+
+const ATTRS: ConvAttrs = { stride: same(1), padding: same(1), dilation: same(1) };
+
+const timedGeometry = ([side, channels]: readonly [number, number]) =>
+  geometryOf(1, same(side), [channels, channels], same(3), ATTRS);
+
+/** GFLOP/s of a convolution that is as large as a GPU does in a moment, and as fits into what of it may be taken. */
+async function timeConvolution(room: number): Promise<number> {
+  const small = await timed(SMALL);
+  const fast = small.ms <= TIMING_MS / 10;
+  return fast && timedBytes(LARGE) <= room ? (await timed(LARGE)).gflops : small.gflops;
 }
 
-async function timed(side: number, channels: number): Promise<{ ms: number; gflops: number }> {
-  const attrs = { stride: same(1), padding: same(1), dilation: same(1) };
-  const g = geometryOf(1, same(side), [channels, channels], same(3), attrs);
+/** Bytes that timing holds at most, with a tenth for what is small: uniforms, what is left of the tests. */
+function timedBytes(size: readonly [number, number]): number {
+  const g = timedGeometry(size);
+  const [side, channels] = size;
+  return 1.1 * (4 * (2 * side ** 3 * channels + 27 * channels ** 2) + gpuScratchBytes('y', g));
+}
+
+async function timed(size: readonly [number, number]): Promise<{ ms: number; gflops: number }> {
+  const [side, channels] = size;
+  const g = timedGeometry(size);
   const x = tf.fill([1, side, side, side, channels], 0.5) as tf.Tensor5D;
   const filter = tf.fill([3, 3, 3, channels, channels], 0.5) as tf.Tensor5D;
   const run = async (times: number): Promise<number> => {
@@ -168,7 +189,7 @@ async function timed(side: number, channels: number): Promise<{ ms: number; gflo
     let last: tf.Tensor5D | undefined;
     for (let i = 0; i < times; i++) {
       last?.dispose();
-      last = conv3d(x, filter, attrs);
+      last = conv3d(x, filter, ATTRS);
     }
     const one = tf.slice(last as tf.Tensor5D, [0, 0, 0, 0, 0], [1, 1, 1, 1, 1]);
     await one.data();

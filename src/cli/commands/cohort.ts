@@ -44,7 +44,7 @@ function addPhantom(fcd: Command): void {
     .option('--seed <n>', 'the same seed makes the same bytes', wholeNumber(0), 1)
     .option(
       '--difficulty <0..1>',
-      '0: bright lesions, 1: no change of brightness at all',
+      '0: twice as bright as published, 0.5: as published, 1: no change of brightness at all',
       numberWithin(0, 1),
       0.5,
     )
@@ -87,9 +87,9 @@ function addPlant(fcd: Command): void {
     .option('--strength <s>', 'how strong the signs are; 1 is as published', numberWithin(0, 5), 1)
     .option(
       '--difficulty <0..1>',
-      '0: as published, 1: no change of brightness at all',
+      '0: twice as bright as published, 0.5: as published, 1: no change of brightness at all',
       numberWithin(0, 1),
-      0,
+      0.5,
     )
     .action(async (flags: PlantFlags) => {
       const progress = new Progress();

@@ -376,6 +376,8 @@ describe('cohorts', () => {
         '3',
       ]);
       expect(code, stderr).toBe(0);
+      const description: unknown = JSON.parse(readFileSync(join(out, 'dataset_description.json'), 'utf8'));
+      expect(description, 'as published').toMatchObject({ FcdSettings: { difficulty: 0.5, strength: 1 } });
       const { cases, findings } = await readCohort(out);
       expect(findings.filter(({ severity }) => severity === 'error')).toEqual([]);
       expect(cases).toHaveLength(4);

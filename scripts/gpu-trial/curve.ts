@@ -5,11 +5,10 @@ import { closeEngine, openEngine } from '../../src/core/engine/choose';
 import { writeJson } from '../../src/core/files/whole';
 import { Network } from '../../src/core/model/network';
 import { networkSpec, type NetworkSpec } from '../../src/core/model/spec';
-import { Random } from '../../src/core/random';
 import { DEFAULT_TRAINING, type TrainingConfig } from '../../src/core/train/config';
 import { fit } from '../../src/core/train/fit';
-import type { Sample } from '../../src/core/train/sample';
 import { openGpu } from '../bench/gpu/gpu-in-use';
+import { noiseHeads } from '../loss-curves/noise-heads';
 
 interface Training {
   readonly spec: NetworkSpec;
@@ -85,7 +84,11 @@ async function train(
   into: number[],
 ): Promise<void> {
   const network = new Network(spec, from);
-  const samples = headsOf(heads, side);
+  const samples = noiseHeads(heads, 0, {
+    sides: [side, side, side],
+    block: Math.ceil(side / 4),
+    margin: 0,
+  });
   const config: TrainingConfig = {
     ...DEFAULT_TRAINING,
     epochs: Math.ceil((steps * batch) / heads),
@@ -103,23 +106,4 @@ async function train(
     onCheckpoint: save,
   });
   network.dispose();
-}
-
-/** Heads of noise, the same for every seed and engine; a patient's has a block somewhere that is a little brighter. */
-function headsOf(count: number, side: number): Sample[] {
-  return Array.from({ length: count }, (_, n) => {
-    const random = Random.seeded(n, 'head');
-    const label = (n % 2) as 0 | 1;
-    const data = Float32Array.from({ length: side ** 3 }, () => random.normal());
-    if (label === 1) brighten(data, side, random);
-    return { participantId: `h${n}`, source: `h${n}`, label, data, shape: [side, side, side, 1] };
-  });
-}
-
-function brighten(data: Float32Array, side: number, random: Random): void {
-  const length = Math.ceil(side / 4);
-  const [d, h, w] = [0, 1, 2].map(() => random.integer(side - length));
-  for (let i = 0; i < length; i++)
-    for (let j = 0; j < length; j++)
-      for (let k = 0; k < length; k++) data[((d + i) * side + h + j) * side + w + k] += 1;
 }

@@ -1,5 +1,5 @@
 // What the results of a trial come to: figures that were promised beside what was seen.
-import { agreementOfCurves } from './curve-distance.mjs';
+import { agreementOf } from '../loss-curves/curve-distance.mjs';
 
 /** Every part's results that are of the benchmark. */
 const casesOf = (parts, name) =>
@@ -76,12 +76,18 @@ function scanFigures(parts) {
 }
 
 function curveFigures(parts) {
-  const agreement = agreementOfCurves(parts.find(({ name }) => name === 'curves')?.results ?? []);
+  const curves = parts.find(({ name }) => name === 'curves')?.results ?? [];
+  const agreement = agreementOf(
+    curves.map(({ engine, precision, ...curve }) => ({
+      ...curve,
+      engine: engine === 'webgpu' ? `${engine}-${precision}` : engine,
+    })),
+  );
   if (!agreement) return [];
-  return Object.entries(agreement.engines).map(([name, { largest, agrees, seeds }]) => ({
-    figure: `loss curves of ${name} beside ${agreement.reference}, ${seeds} seeds`,
+  return agreement.engines.map(({ engine, apart, agrees, seeds }) => ({
+    figure: `loss curves of ${engine} beside ${agreement.reference}, ${seeds === 1 ? '1 seed' : `${seeds} seeds`}`,
     goal: `within the spread of ${agreement.seeds} seeds, ${agreement.spread.toPrecision(2)}`,
-    seen: `at most ${largest.toPrecision(2)} apart`,
+    seen: `at most ${apart.toPrecision(2)} apart`,
     reached: agrees,
   }));
 }

@@ -42,6 +42,7 @@ const TAKEN = [
   'package.json',
   'scripts/bench',
   'scripts/gpu-trial',
+  'scripts/loss-curves/curve-distance.mjs',
   'test/conformance/torch_peer.py',
   'test/conformance/cases.json',
   'test/conformance/fixtures',

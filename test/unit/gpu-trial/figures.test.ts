@@ -1,48 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { shareOfCeiling } from '../../../scripts/bench/gpu/share.mjs';
-import { agreementOfCurves, distance, smoothed } from '../../../scripts/gpu-trial/curve-distance.mjs';
 import { figuresOf } from '../../../scripts/gpu-trial/figures.mjs';
-
-const curve = (engine: string, precision: string, seed: number, losses: number[]) => ({
-  engine,
-  precision,
-  seed,
-  losses,
-});
-
-describe('loss curves', () => {
-  it('are smoothed over the steps just before, and compared where both have steps', () => {
-    expect(smoothed([4, 2, 6, 0], 2)).toEqual([4, 3, 4, 3]);
-    expect(distance([1, 1, 1, 1], [2, 2, 2], 1)).toBe(1);
-    expect(distance([], [1])).toBeNaN();
-  });
-
-  it('agree where an engine is no further from the reference than its own seeds are from each other', () => {
-    const wasm = [curve('wasm', 'f32', 1, [1, 1]), curve('wasm', 'f32', 2, [2, 2])];
-    const curves = [
-      ...wasm,
-      curve('webgpu', 'f32', 1, [1, 1]),
-      curve('webgpu', 'f32', 2, [2, 1.5]),
-      curve('webgpu', 'f16', 1, [1, 1]),
-      curve('webgpu', 'f16', 2, [5, 5]),
-    ];
-    const agreement = agreementOfCurves(curves);
-    expect(agreement?.spread).toBe(1);
-    expect(agreement?.engines['webgpu-f32']).toMatchObject({ seeds: 2, agrees: true });
-    expect(agreement?.engines['webgpu-f16']).toMatchObject({ seeds: 2, largest: 3, agrees: false });
-    expect(agreementOfCurves(curves.filter(({ engine }) => engine !== 'wasm'))).toBeUndefined();
-  });
-
-  it('that are no numbers any more agree with nothing, whatever comes behind them', () => {
-    const curves = [
-      curve('wasm', 'f32', 1, [1]),
-      curve('wasm', 'f32', 2, [2]),
-      curve('webgpu', 'f16', 1, [NaN]),
-      curve('webgpu', 'f16', 2, [2]),
-    ];
-    expect(agreementOfCurves(curves)?.engines['webgpu-f16'].agrees).toBe(false);
-  });
-});
 
 describe("a device's ceilings", () => {
   const ceilings = { copy: 1000, f32: 10, f16: 40 };
@@ -124,6 +82,29 @@ describe('the figures of a trial', () => {
       '0.50 steps a second, 17.000 GB, 2 of 8 volumes at once, activations computed again',
     );
     expect([single.reached, half.reached, half.seen]).toEqual([true, false, 'The GPU is out of memory.']);
+  });
+
+  it('say how far curves are apart, an engine in each precision by itself', () => {
+    const curve = (engine: string, precision: string, seed: number, losses: number[]) => ({
+      ...{ engine, precision, seed, losses },
+    });
+    const wasm = [curve('wasm', 'f32', 1, [1, 1]), curve('wasm', 'f32', 2, [2, 2])];
+    const results = [...wasm, curve('webgpu', 'f32', 1, [1, 1.5]), curve('webgpu', 'f16', 2, [5, 5])];
+    expect(figuresOf([{ name: 'curves', results }])).toEqual([
+      {
+        figure: 'loss curves of webgpu-f32 beside wasm, 1 seed',
+        goal: 'within the spread of 2 seeds, 1.0',
+        seen: 'at most 0.25 apart',
+        reached: true,
+      },
+      {
+        figure: 'loss curves of webgpu-f16 beside wasm, 1 seed',
+        goal: 'within the spread of 2 seeds, 1.0',
+        seen: 'at most 3.0 apart',
+        reached: false,
+      },
+    ]);
+    expect(figuresOf([{ name: 'curves', results: [wasm[0]] }]), 'no spread is known').toEqual([]);
   });
 
   it('count networks', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { agreements, curveOf, type Curve } from '../../../scripts/loss-curves/curves';
+import { agreementOf, distance, smoothed } from '../../../scripts/loss-curves/curve-distance.mjs';
+import { curveOf, type Curve } from '../../../scripts/loss-curves/curves';
 import { haveSoftwareGpu, useSoftwareGpu } from '../../software-gpu';
 
 const STEPS = 24;
@@ -16,7 +17,8 @@ describe.runIf(haveSoftwareGpu('lavapipe'))('loss curves', () => {
       expect(losses, engine).toHaveLength(STEPS);
       expect(losses.every(Number.isFinite), engine).toBe(true);
     }
-    const [{ apart, spread }] = agreements(curves, 'wasm');
+    const { spread, engines } = agreementOf(curves)!;
+    const [{ apart }] = engines;
     expect(apart).toBeLessThan(spread / 2);
     // Else it was not half precision.
     expect(apart).toBeGreaterThan(1e-4);
@@ -24,12 +26,16 @@ describe.runIf(haveSoftwareGpu('lavapipe'))('loss curves', () => {
 });
 
 describe('the distance of curves', () => {
-  const curve = (engine: string, seed: number, loss: number): Curve => ({
-    engine,
-    seed,
-    losses: new Array<number>(30).fill(loss),
-    heldOut: 0,
-    skipped: 0,
+  const curve = (engine: string, seed: number, loss: number) => ({
+    ...{ engine, seed, losses: new Array<number>(30).fill(loss) },
+  });
+
+  it('goes by means over neighbouring steps, as far as both curves have steps', () => {
+    expect(smoothed([4, 2, 6, 0], 2)).toEqual([3, 4, 3]);
+    expect(smoothed([4, 2], 20)).toEqual([3]);
+    expect(distance([1, 1, 1, 9], [2, 2, 2], 1)).toBe(1);
+    expect(distance([0, 0], [3, 4], 1)).toBeCloseTo(Math.sqrt(12.5), 10);
+    expect(distance([], [1])).toBeNaN();
   });
 
   it('is the largest between engines and the smallest between seeds', () => {
@@ -37,9 +43,18 @@ describe('the distance of curves', () => {
       ...[1, 2, 4].map((loss, at) => curve('wasm', at, loss)),
       ...[1.1, 2, 3.7].map((loss, at) => curve('webgpu', at, loss)),
     ];
-    const [{ engine, apart, spread }] = agreements(curves, 'wasm');
-    expect(engine).toBe('webgpu');
-    expect(apart).toBeCloseTo(0.3, 10);
+    const { spread, engines } = agreementOf(curves)!;
+    expect(engines).toMatchObject([{ engine: 'webgpu', seeds: 3, agrees: true }]);
+    expect(engines[0].apart).toBeCloseTo(0.3, 10);
     expect(spread).toBeCloseTo(1, 10);
+    expect(agreementOf(curves.slice(2)), 'one seed has no spread').toBeUndefined();
+  });
+
+  it('of what is no number any more agrees with nothing, whatever comes behind it', () => {
+    const curves = [
+      ...[1, 2].map((loss, at) => curve('wasm', at, loss)),
+      ...[NaN, 2].map((loss, at) => curve('webgpu', at, loss)),
+    ];
+    expect(agreementOf(curves)!.engines[0].agrees).toBe(false);
   });
 });

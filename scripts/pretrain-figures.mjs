@@ -117,7 +117,9 @@ function page(figures) {
   return ['# Segmentation pre-training: Dice on held-out heads', ...parts].join('\n\n') + '\n';
 }
 
-const shown = (value) => (value === null ? '' : value.toFixed(3));
+function shown(value) {
+  return value === null ? '' : value.toFixed(3);
+}
 
 /** The command line of this checkout; a stop of it ends this script, and the same command goes on. */
 function fcd(args) {

@@ -40,7 +40,7 @@ function replacementTeller(): EngineOptions['onPlanReplaced'] {
   return (conv, recorded, instead) => {
     if (!told)
       tell(
-        `This GPU does not compute as the run recorded it (${conv}: "${recorded}" was recorded, "${instead}" is used): the same network to within rounding, not to the bit.`,
+        `Here the GPU does not compute as the run recorded it (${conv}: "${recorded}" was recorded, "${instead}" is used), because it cannot or because less of its memory may be taken: the same network to within rounding, not to the bit.`,
       );
     told = true;
   };

@@ -107,7 +107,7 @@ export interface EngineOptions {
   readonly tune?: boolean;
   /** Tune on a GPU in software too, where it takes minutes and says nothing about GPUs: for tests. */
   readonly tuneSoftware?: boolean;
-  /** Hears of a recorded choice that this GPU cannot serve, once for each convolution, and of what computes instead. */
+  /** Hears of a recorded choice that this GPU, or what of its memory may be taken, cannot serve, once for each convolution, and of what computes instead. */
   readonly onPlanReplaced?: (conv: string, recorded: string, instead: string) => void;
   /** A run's recorded choice of algorithms, to be replayed. */
   readonly plan?: Readonly<Record<string, string>>;

@@ -65,9 +65,13 @@ const MOST_BY_SOFTWARE = 1;
 async function openPlans(
   backend: GpuBackend,
   options: EngineOptions,
-): Promise<{ report: PlanReport; engine: Pick<OpenedEngine, 'plan' | 'prepare'> }> {
+): Promise<{
+  report: PlanReport;
+  engine: Pick<OpenedEngine, 'plan' | 'prepare' | 'scratchBytes' | 'spareForScratch'>;
+}> {
   const { kernelSettings } = await import('./kernels/settings');
   const { GpuPlan } = await import('./kernels/gpu-plan');
+  const { estimatedScratchBytes } = await import('./kernels/scratch-bytes');
   const { kernelTexts } = await import('./kernels/kernel-texts');
   const { tuneConvolutions } = await import('./tuning');
   const { rightMatrices } = await import('./matrix-units');
@@ -89,8 +93,11 @@ async function openPlans(
     recorded: options.plan,
     timed,
     abilities: settings,
+    largest: report.limits.maxStorageBufferBindingSize,
     onReplaced: options.onPlanReplaced,
   });
+  // What beyond the estimated choices may be borrowed of a memory that is limited, an estimate of the whole has to say.
+  if (options.gpuMemory !== undefined) plan.spare = 0;
   settings.plan = plan;
   const tune = options.tune === true && (!report.software || options.tuneSoftware === true);
   const known = Object.keys(options.plan ?? timed).length;
@@ -104,6 +111,13 @@ async function openPlans(
     },
     engine: {
       plan: () => plan.used(),
+      scratchBytes: (pass, g) => {
+        const { precision } = settings;
+        return estimatedScratchBytes({ pass, g, precision }, settings);
+      },
+      spareForScratch: (bytes) => {
+        if (options.gpuMemory !== undefined) plan.spare = bytes;
+      },
       prepare: async (rehearsal, watch) => {
         if (!tune) return;
         const unknown = await plan.unknownTo(() => backend.rehearse(rehearsal));
@@ -125,7 +139,7 @@ export async function openTestedWebgpu(options: EngineOptions): Promise<OpenedEn
   const opened = await openWebgpu(options);
   try {
     const { precision, adapter } = opened.report;
-    const { gpuMemory: room } = options;
+    const room = { gpuMemory: options.gpuMemory, scratchBytes: opened.scratchBytes };
     const single = await inPrecision('f32', () => gpuSelfTest(room));
     if (!single.ok)
       throw new InputError(

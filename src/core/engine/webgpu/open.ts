@@ -15,14 +15,8 @@ export async function openWebgpu(options: EngineOptions): Promise<OpenedEngine> 
   const { BACKEND_NAME, GpuBackend } = await import('./backend');
   const { registerWebgpuKernels } = await import('./kernels/register');
   const { kernelSettings } = await import('./kernels/settings');
-  const gpu = await GpuDevice.open(options.gpuLimits);
   const { onFallback, gpuMemory, precision = 'f32' } = options;
-  if (precision === 'f16' && !gpu.report.features.includes('shader-f16')) {
-    gpu.close();
-    throw new InputError(
-      `The GPU ${gpu.report.description} has no half precision (it lacks the feature shader-f16). Leave out --precision f16: single precision works on it.`,
-    );
-  }
+  const gpu = await GpuDevice.open(options.gpuLimits, precision);
   const backend = withNavigator(gpu.instance, () => new GpuBackend(gpu, onFallback, gpuMemory));
   tf.registerBackend(BACKEND_NAME, () => backend);
   registerWebgpuKernels();

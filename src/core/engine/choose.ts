@@ -101,8 +101,12 @@ export function engineMemory(): EngineMemory | undefined {
 }
 
 /** Bytes of working memory of a convolution on the open engine; undefined where that does not say. */
-export function engineScratchBytes(pass: ConvPass, geometry: ConvGeometry): number | undefined {
-  return open?.scratchBytes?.(pass, geometry);
+export function engineScratchBytes(
+  pass: ConvPass,
+  geometry: ConvGeometry,
+  halved = false,
+): number | undefined {
+  return open?.scratchBytes?.(pass, geometry, halved);
 }
 
 /**

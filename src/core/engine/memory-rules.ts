@@ -13,8 +13,9 @@ export interface MemoryRules {
   /**
    * Bytes of working memory of a convolution: of the engine wasm, whichever algorithm serves it; of a GPU, as it is computed where
    * nothing was timed. What was timed borrows no more than that and what the estimate leaves ({@link spareForScratch}).
+   * `halved`: x lies in half precision.
    */
-  readonly convolution: (pass: ConvPass, geometry: ConvGeometry) => number;
+  readonly convolution: (pass: ConvPass, geometry: ConvGeometry, halved?: boolean) => number;
   /** What is not counted on, as a factor of an estimate: rounding in it, and pieces too small to be given again. */
   readonly slack: number;
 }
@@ -37,10 +38,10 @@ function wasmRules(): MemoryRules {
 /** Of the engine webgpu: buffers as large as tensors, given again for others up to a quarter smaller. */
 const WEBGPU_RULES: MemoryRules = {
   tensor: (bytes) => Math.max(4, bytes),
-  convolution: (pass, geometry) =>
+  convolution: (pass, geometry, halved) =>
     // Of the GPU that is open, else of one without matrix units.
-    (currentEngine()?.name === 'webgpu' ? engineScratchBytes(pass, geometry) : undefined) ??
-    estimatedScratchBytes({ pass, g: geometry, precision: 'f32' }),
+    (currentEngine()?.name === 'webgpu' ? engineScratchBytes(pass, geometry, halved) : undefined) ??
+    estimatedScratchBytes({ pass, g: geometry, precision: 'f32' }, {}, { halved }),
   slack: 1.15,
 };
 

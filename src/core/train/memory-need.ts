@@ -1,3 +1,4 @@
+import { currentEngine } from '../engine/choose';
 import type { EngineMemory, EngineName } from '../engine/engine';
 import { memoryRules } from '../engine/memory-rules';
 import { InputError } from '../errors';
@@ -76,6 +77,8 @@ export function bytesOfStep(
     moments: optimiser.kind === 'sgd' ? 1 : 2,
     accumulates: microBatch < batchSize,
     checkpointActivations,
+    // As the passes of training do, on the engine that is open.
+    keepHalf: currentEngine()?.precision === 'f16' && (engine ?? 'webgpu') === 'webgpu',
   };
   return trainingBytes(program, [microBatch, ...shape], options, memoryRules(engine));
 }

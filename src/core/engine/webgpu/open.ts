@@ -105,9 +105,9 @@ async function openPlans(
     },
     engine: {
       plan: () => plan.used(),
-      scratchBytes: (pass, g) => {
+      scratchBytes: (pass, g, halved) => {
         const { precision } = settings;
-        return estimatedScratchBytes({ pass, g, precision }, settings);
+        return estimatedScratchBytes({ pass, g, precision }, settings, { halved });
       },
       spareForScratch: (bytes) => {
         if (options.gpuMemory !== undefined) plan.spare = bytes;

@@ -69,7 +69,11 @@ export class GpuPlan {
   affords(conv: PlannedConv, choice: ConvChoice): boolean {
     if (this.spare === Infinity) return true;
     const { largest } = this.options;
-    return scratchBytes(conv, choice, largest) <= estimatedScratchBytes(conv, this.abilities) + this.spare;
+    return [false, true].every(
+      (halved) =>
+        scratchBytes(conv, choice, { largest, halved }) <=
+        estimatedScratchBytes(conv, this.abilities, { largest, halved }) + this.spare,
+    );
   }
 
   /**

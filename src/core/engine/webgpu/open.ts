@@ -133,7 +133,8 @@ export async function openTestedWebgpu(options: EngineOptions): Promise<OpenedEn
   const opened = await openWebgpu(options);
   try {
     const { precision, adapter } = opened.report;
-    const room = { gpuMemory: options.gpuMemory, scratchBytes: opened.scratchBytes };
+    const { gpuMemory } = options;
+    const room = { gpuMemory, scratchBytes: opened.scratchBytes, software: adapter?.software };
     const single = await inPrecision('f32', () => gpuSelfTest(room));
     if (!single.ok)
       throw new InputError(

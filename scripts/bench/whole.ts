@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { engineMemory } from '../../src/core/engine/choose';
+import { engineMemory, spareForScratch } from '../../src/core/engine/choose';
 import { gradCamSteps } from '../../src/core/explain/gradcam';
 import { forwardFlops } from '../../src/core/model/flops';
 import { Network } from '../../src/core/model/network';
@@ -44,10 +44,12 @@ export class Whole {
           : { ...DEFAULT_TRAINING.optimiser, learningRate: 1e-5 },
     };
     const { program, weights } = this.network;
-    this.config =
-      memory !== undefined && trains
-        ? fitStep({ program, training: config, shape: [...grid, 1], memory: engineMemory() }).training
-        : config;
+    const fits = memory !== undefined && trains;
+    const fitted = fits
+      ? fitStep({ program, training: config, shape: [...grid, 1], memory: engineMemory() })
+      : undefined;
+    if (fitted) spareForScratch(fitted.spare);
+    this.config = fitted?.training ?? config;
     this.optimiser = new Optimiser(this.config.optimiser, weights);
     this.scaler = scalerOf(FIT_START);
     const random = Random.seeded(1);

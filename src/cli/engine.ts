@@ -18,12 +18,24 @@ export async function withEngine<T>(
   work: (engine: EngineReport) => Promise<T>,
 ): Promise<T> {
   try {
-    return await work(
-      await openEngine({ onFallback: tellFallback, onPlanReplaced: replacementTeller(), ...flags }),
-    );
+    const engine = await openEngine({
+      onFallback: tellFallback,
+      onPlanReplaced: replacementTeller(),
+      ...flags,
+    });
+    tellUnusedLimit(engine, flags);
+    return await work(engine);
   } finally {
     await closeEngine();
   }
+}
+
+/** Says it where a limit of a GPU's memory was given and no GPU computes: it may be a setting that stands for all machines. */
+export function tellUnusedLimit({ name }: EngineReport, { gpuMemory }: EngineOptions): void {
+  if (gpuMemory !== undefined && name !== 'webgpu')
+    tell(
+      `--gpu-memory (fcd.gpuMemory in the editor's settings) has no effect here: it limits what the engine webgpu takes of a GPU, and the engine ${name} computes.`,
+    );
 }
 
 const isEngine = (name: string): name is EngineName => (ENGINES as readonly string[]).includes(name);
@@ -40,7 +52,7 @@ function replacementTeller(): EngineOptions['onPlanReplaced'] {
   return (conv, recorded, instead) => {
     if (!told)
       tell(
-        `This GPU does not compute as the run recorded it (${conv}: "${recorded}" was recorded, "${instead}" is used): the same network to within rounding, not to the bit.`,
+        `Here the GPU does not compute as the run recorded it (${conv}: "${recorded}" was recorded, "${instead}" is used), because it cannot or because less of its memory may be taken: the same network to within rounding, not to the bit.`,
       );
     told = true;
   };

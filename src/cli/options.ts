@@ -130,7 +130,7 @@ export function addEngineOptions(command: Command): Command {
     .addOption(
       new Option(
         '--precision <name>',
-        'f16: convolutions multiply in half precision, on a GPU that has it; the rest stays in single (default: f32)',
+        'f16: convolutions multiply in half precision and training keeps activations in it, on a GPU that has it (default: f32)',
       ).choices([...PRECISIONS]),
     )
     .option(

@@ -5,7 +5,7 @@ import type { EngineReport, PlanReport } from '../../core/engine/engine';
 import { tryGpu } from '../../core/engine/webgpu/try-gpu';
 import { againstUse, type GpuVerdict } from '../../core/engine/webgpu/verdict';
 import { VERSION } from '../../core/version';
-import { engineName } from '../engine';
+import { engineName, tellUnusedLimit } from '../engine';
 import { addEngineOptions, type EngineFlags } from '../options';
 import { print, printJson, table } from '../terminal';
 
@@ -33,6 +33,7 @@ export function addDoctor(fcd: Command): void {
     const verdict = await tryGpu();
     const engine = await openEngine(flags);
     await closeEngine();
+    tellUnusedLimit(engine, flags);
     const report: DoctorReport = {
       version: VERSION,
       runtime: {

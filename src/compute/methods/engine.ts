@@ -40,14 +40,21 @@ export function engineOptions(settings: ComputeSettings): EngineOptions {
 const isEngine = (name: string): name is EngineName => (ENGINES as readonly string[]).includes(name);
 
 /** An engine's report as the editor is told it. */
-export function engineMessage(report: EngineReport, { background }: ComputeSettings): EngineReportMessage {
+export function engineMessage(
+  report: EngineReport,
+  { background, gpuMemory }: ComputeSettings,
+): EngineReportMessage {
+  // A preference for all machines, and no mistake on one without a GPU: said where the engine is explained.
+  const unused = gpuMemory > 0 && report.name !== 'webgpu';
   return {
     engine: report.name,
     module: report.module ?? null,
     threads: report.threads,
     precision: report.precision,
     node: report.node,
-    reason: report.reason,
+    reason: unused
+      ? `${report.reason}; fcd.gpuMemory, which limits a GPU, has no effect on it`
+      : report.reason,
     gpu:
       report.adapter?.description ?? report.passedBy?.find(({ name }) => name === 'webgpu')?.reason ?? null,
     background,

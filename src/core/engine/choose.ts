@@ -4,6 +4,7 @@ import type { EngineMemory, EngineName, EngineOptions, EngineReport } from './en
 import type { EngineOpener, OpenedEngine, PreparationWatch } from './opened-engine';
 import { openTensorflow } from './tensorflow/open';
 import { openTfjsCpu } from './tfjs-cpu';
+import type { ConvGeometry, ConvPass } from './wasm/conv-geometry';
 import type { RecordedPlan } from './wasm/conv-plan';
 import type { Machine } from './wasm/machine';
 import { openWasm, requireModule } from './wasm/open';
@@ -97,6 +98,23 @@ export async function prepareEngine(
 /** What the engine's memory holds. Undefined where tfjs's own backend computes. */
 export function engineMemory(): EngineMemory | undefined {
   return open?.memory?.();
+}
+
+/** Bytes of working memory of a convolution on the open engine; undefined where that does not say. */
+export function engineScratchBytes(
+  pass: ConvPass,
+  geometry: ConvGeometry,
+  halved = false,
+): number | undefined {
+  return open?.scratchBytes?.(pass, geometry, halved);
+}
+
+/**
+ * Says what an estimate of a step's memory has left of the memory that may be taken: ways of computing convolutions that borrow
+ * more than estimated, within it, may be timed and chosen from now on. Before, none is where memory is limited.
+ */
+export function spareForScratch(bytes: number): void {
+  open?.spareForScratch?.(bytes);
 }
 
 /** From now on, the peak of {@link engineMemory} counts anew. */

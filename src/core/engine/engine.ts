@@ -8,9 +8,9 @@ export const ENGINES = ['wasm', 'webgpu', 'tensorflow', 'cpu'] as const;
 export type EngineName = (typeof ENGINES)[number];
 
 /**
- * `f32`: single precision throughout. `f16`: convolutions multiply in half precision and add up in single; weights,
- * moments, statistics and all other operations stay in single precision. On the engine webgpu alone, where the GPU has
- * the feature `shader-f16`.
+ * `f32`: single precision throughout. `f16`: convolutions multiply in half precision and add up in single, and training keeps
+ * in half precision what its backward pass needs; weights, moments, gradients, statistics and all other operations stay in
+ * single precision. On the engine webgpu alone, where the GPU has the feature `shader-f16`.
  */
 export const PRECISIONS = ['f32', 'f16'] as const;
 export type Precision = (typeof PRECISIONS)[number];
@@ -107,7 +107,7 @@ export interface EngineOptions {
   readonly tune?: boolean;
   /** Tune on a GPU in software too, where it takes minutes and says nothing about GPUs: for tests. */
   readonly tuneSoftware?: boolean;
-  /** Hears of a recorded choice that this GPU cannot serve, once for each convolution, and of what computes instead. */
+  /** Hears of a recorded choice that this GPU, or what of its memory may be taken, cannot serve, once for each convolution, and of what computes instead. */
   readonly onPlanReplaced?: (conv: string, recorded: string, instead: string) => void;
   /** A run's recorded choice of algorithms, to be replayed. */
   readonly plan?: Readonly<Record<string, string>>;

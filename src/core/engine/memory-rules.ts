@@ -1,17 +1,21 @@
 import type { EngineName } from './engine';
 import { physicalCores } from './cores';
-import { currentEngine } from './choose';
+import { currentEngine, engineScratchBytes } from './choose';
 import type { ConvGeometry, ConvPass } from './wasm/conv-geometry';
 import { scratchBytes } from './wasm/conv-scratch';
 import { sizeClass } from './wasm/heap';
-import { gpuScratchBytes } from './webgpu/kernels/scratch-bytes';
+import { estimatedScratchBytes } from './webgpu/kernels/scratch-bytes';
 
 /** How an engine gives out its memory. */
 export interface MemoryRules {
   /** Bytes that a tensor of so many bytes takes. */
   readonly tensor: (bytes: number) => number;
-  /** Bytes of working memory of a convolution, whichever algorithm serves it. */
-  readonly convolution: (pass: ConvPass, geometry: ConvGeometry) => number;
+  /**
+   * Bytes of working memory of a convolution: of the engine wasm, whichever algorithm serves it; of a GPU, as it is computed where
+   * nothing was timed. What was timed borrows no more than that and what the estimate leaves ({@link spareForScratch}).
+   * `halved`: x lies in half precision.
+   */
+  readonly convolution: (pass: ConvPass, geometry: ConvGeometry, halved?: boolean) => number;
   /** What is not counted on, as a factor of an estimate: rounding in it, and pieces too small to be given again. */
   readonly slack: number;
 }
@@ -34,7 +38,10 @@ function wasmRules(): MemoryRules {
 /** Of the engine webgpu: buffers as large as tensors, given again for others up to a quarter smaller. */
 const WEBGPU_RULES: MemoryRules = {
   tensor: (bytes) => Math.max(4, bytes),
-  convolution: gpuScratchBytes,
+  convolution: (pass, geometry, halved) =>
+    // Of the GPU that is open, else of one without matrix units.
+    (currentEngine()?.name === 'webgpu' ? engineScratchBytes(pass, geometry, halved) : undefined) ??
+    estimatedScratchBytes({ pass, g: geometry, precision: 'f32' }, {}, { halved }),
   slack: 1.15,
 };
 

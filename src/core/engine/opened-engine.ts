@@ -1,4 +1,5 @@
 import type { EngineMemory, EngineOptions, EngineReport } from './engine';
+import type { ConvGeometry, ConvPass } from './wasm/conv-geometry';
 import type { RecordedPlan } from './wasm/conv-plan';
 import type { Machine } from './wasm/machine';
 
@@ -21,6 +22,10 @@ export interface OpenedEngine {
    */
   readonly prepare?: (rehearsal: () => Promise<void>, watch: PreparationWatch) => Promise<void>;
   readonly memory?: () => EngineMemory;
+  /** Bytes of working memory that estimates are to count on for a convolution: of a GPU, by the way it is computed untimed, where x lies in half precision if `halved`. */
+  readonly scratchBytes?: (pass: ConvPass, geometry: ConvGeometry, halved?: boolean) => number;
+  /** Lets convolutions borrow so many bytes more than {@link scratchBytes}, where that is faster. */
+  readonly spareForScratch?: (bytes: number) => void;
   readonly resetPeak?: () => void;
   /** Threads and memory of the wasm engine. */
   readonly machine?: Machine;

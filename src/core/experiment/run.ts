@@ -8,7 +8,7 @@ import { explainVolume } from '../explain/explain-volume';
 import type { CamMethod } from '../explain/gradcam';
 import { scoreMap, type LocalisationScores } from '../explain/heat-score';
 import type { Alignment } from '../explain/place-map';
-import { currentEngine, engineMemory, enginePlan } from '../engine/choose';
+import { currentEngine, engineMemory, enginePlan, spareForScratch } from '../engine/choose';
 import { InputError, StoppedError, messageOf } from '../errors';
 import { loadInto, saveNetwork } from '../model/checkpoint';
 import { Network } from '../model/network';
@@ -243,6 +243,7 @@ class Run {
     const fitted = await fitStepOfRun(directory, asked);
     for (const sentence of fitted.said) options.onAdvice?.(sentence);
     if (fitted.changed) this.warn(fitted.changed);
+    spareForScratch(fitted.spare);
     const perEpoch = stepsPerEpoch(data.train, training.batchSize);
     if (last) {
       loadInto(network, last.file);

@@ -4,6 +4,7 @@ import { geometryOfShapes, type ConvPass } from '../engine/wasm/conv-geometry';
 import { valueShapes } from './flops';
 import {
   innerValues,
+  innerValuesFromHalves,
   inputsOf,
   pieces,
   readersOf,
@@ -19,6 +20,8 @@ export interface StepOptions {
   /** Gradients of several parts of a batch add up, so that two sets of them exist at once. */
   readonly accumulates: boolean;
   readonly checkpointActivations: boolean;
+  /** Grids that the backward pass needs are kept in half precision. */
+  readonly keepHalf?: boolean;
 }
 
 /**
@@ -53,6 +56,7 @@ class Walk {
   private readonly readers: Map<ValueId, number[]>;
   private readonly filters: ReadonlyMap<string, readonly number[]>;
   private readonly held = new Map<ValueId, number>();
+  private readonly halved = new Set<ValueId>();
   private live = 0;
   private peak = 0;
 
@@ -75,10 +79,10 @@ class Walk {
   }
 
   step(): number {
-    const { moments, accumulates, checkpointActivations } = this.options;
+    const { moments, accumulates, checkpointActivations, keepHalf } = this.options;
     const parameters = this.parameterBytes();
     this.take(parameters * (1 + moments + (accumulates ? 1 : 0)) + this.runningBytes());
-    const inner = innerValues(this.program);
+    const inner = (keepHalf ? innerValuesFromHalves : innerValues)(this.program);
     this.forward((id) => !(checkpointActivations && inner.has(id)));
     this.backward();
     return this.peak;
@@ -88,8 +92,22 @@ class Walk {
     this.program.instructions.forEach((step, index) => {
       this.compute(step, keeps(step.from));
       for (const id of inputsOf(step))
-        if (id !== 0 && this.readers.get(id)?.at(-1) === index && !keeps(id)) this.drop(id);
+        if (id !== 0 && this.readers.get(id)?.at(-1) === index)
+          if (keeps(id)) this.halve(id);
+          else this.drop(id);
     });
+  }
+
+  /** A kept value is copied to half precision, and what it was is given back. */
+  private halve(id: ValueId): void {
+    const shape = this.shapes.get(id) ?? [];
+    const own = this.held.get(id) ?? 0;
+    if (!this.options.keepHalf || shape.length !== 5 || shape[4] % 4 !== 0 || own === 0) return;
+    const half = this.rules.tensor(this.bytes(id) / 2);
+    this.take(half);
+    this.give(own);
+    this.held.set(id, half);
+    this.halved.add(id);
   }
 
   /** Makes a step's value; a normalisation works in the memory of what nobody needs any more. */
@@ -136,8 +154,10 @@ class Walk {
         }
         this.give(dy);
       } else if (step.op === 'norm') {
-        const own = this.held.get(step.from) ?? 0;
-        if (this.isReadOnce(step.from)) this.held.set(step.from, 0);
+        // In half precision its memory is too small for the gradient.
+        const inPlace = this.isReadOnce(step.from) && !this.halved.has(step.from);
+        const own = inPlace ? (this.held.get(step.from) ?? 0) : this.bytes(step.from);
+        if (inPlace) this.held.set(step.from, 0);
         else this.take(own);
         if (step.residual === undefined) this.give(dy);
         else arrive(step.residual, dy);
@@ -175,7 +195,7 @@ class Walk {
     const [o, i, ...kernel] = this.filterShape(step.name);
     const y = this.shapes.get(step.to) as Shape5;
     const geometry = geometryOfShapes(this.shapes.get(step.from) ?? [], [...kernel, i, o], y, step.attrs);
-    return this.rules.convolution(pass, geometry);
+    return this.rules.convolution(pass, geometry, this.halved.has(step.from));
   }
 
   private parameterBytes(): number {
@@ -209,5 +229,6 @@ class Walk {
   private drop(id: ValueId): void {
     this.give(this.held.get(id) ?? 0);
     this.held.delete(id);
+    this.halved.delete(id);
   }
 }

@@ -7,6 +7,7 @@ import {
   conv3dFilterGradient,
   conv3dInputGradient,
 } from '../engine/ops/conv3d';
+import { keepHalf, keepsHalf, roundHalf } from '../engine/ops/keep-half';
 import type { Shape5 } from '../engine/ops/kernels';
 import { linear, linearGradient } from '../engine/ops/linear';
 import {
@@ -29,6 +30,7 @@ import { subsamplePad, subsamplePadGradient } from '../engine/ops/shortcut';
 import type { NetworkWeights } from './weights-of-network';
 import {
   innerValues,
+  innerValuesFromHalves,
   inputsOf,
   pieces,
   readersOf,
@@ -54,6 +56,11 @@ export interface PassOptions {
    * pass comes to it (Chen et al. 2016): a third more to compute, the same gradients bit for bit.
    */
   readonly checkpointActivations?: boolean;
+  /**
+   * Keep grids in half precision from where the forward pass reads them last: half the memory. Convolutions in half precision read
+   * the same numbers either way; gradients of normalisations are off by the rounding of what was normalised.
+   */
+  readonly keepHalf?: boolean;
   /**
    * Parts that do not learn: they normalise by their running statistics, whatever `statistics` says, their parameters get
    * no gradient, and the backward pass ends where nothing before it learns.
@@ -136,7 +143,8 @@ export class Pass {
   ) {
     this.values.set(0, x);
     this.readers = readersOf(program);
-    this.dropped = options.checkpointActivations ? innerValues(program) : new Set();
+    const inner = options.keepHalf ? innerValuesFromHalves : innerValues;
+    this.dropped = options.checkpointActivations ? inner(program) : new Set();
     this.learned = learnedValues(program, (step) => this.learns(step));
   }
 
@@ -156,7 +164,9 @@ export class Pass {
     for (const [index, step] of instructions.entries()) {
       this.values.set(step.to, this.forwardStep(step));
       for (const id of inputsOf(step))
-        if (this.readers.get(id)?.at(-1) === index && !this.kept(id)) this.release(id);
+        if (this.readers.get(id)?.at(-1) === index)
+          if (this.kept(id)) this.halve(id);
+          else this.release(id);
       yield { layer: step.name, pass: 'forward', done: index + 1, total: instructions.length };
     }
   }
@@ -226,10 +236,29 @@ export class Pass {
   private computeAgain(first: number, last: number): void {
     if (this.dropped.size === 0) return;
     this.again = true;
+    const made: ValueId[] = [];
     for (const step of this.program.instructions.slice(first, last + 1))
-      if (!this.values.has(step.to) && this.values.has(step.from))
+      if (!this.values.has(step.to) && this.values.has(step.from)) {
         this.values.set(step.to, this.forwardStep(step));
+        made.push(step.to);
+      }
+    // What they would be had they been kept: checkpointing changes no bit. In single precision gradients take their memory.
+    for (const id of made) if (this.liesInHalf(id)) roundHalf(this.value(id));
     this.again = false;
+  }
+
+  /** Lets a value that the forward pass reads no more lie in half precision. */
+  private halve(id: ValueId): void {
+    if (!this.liesInHalf(id)) return;
+    const value = this.value(id);
+    this.values.set(id, keepHalf(value));
+    value.dispose();
+  }
+
+  /** Whether a value is one that is kept in half precision. */
+  private liesInHalf(id: ValueId): boolean {
+    const value = this.values.get(id);
+    return this.options.keepHalf === true && value !== undefined && value !== this.x && keepsHalf(value);
   }
 
   /** Whether the parameters of a step, if it has any, learn. */

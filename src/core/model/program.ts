@@ -323,6 +323,16 @@ export function innerValues(program: Program): Set<ValueId> {
   return inner;
 }
 
+/**
+ * Of {@link innerValues}, those that come out the same where what flows from piece to piece was kept in half precision. A
+ * convolution in half precision reads the same numbers either way; means and grids that are resampled do not.
+ */
+export function innerValuesFromHalves(program: Program): Set<ValueId> {
+  const inner = innerValues(program);
+  for (const { op, to } of program.instructions) if (op === 'average' || op === 'resize') inner.delete(to);
+  return inner;
+}
+
 /** Layers whose output is a grid of features: where a class map can be taken. */
 export function mappableLayers(spec: NetworkSpec): string[] {
   const program = buildProgram(spec, { fused: false });

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { currentEngine } from '../engine/choose';
 import { addInto } from '../engine/ops/add-into';
 import { InputError, StoppedError } from '../errors';
 import type { PassOptions } from '../model/pass';
@@ -229,7 +230,12 @@ export async function segmentationStep(
 }
 
 function passOptions({ training }: PretrainingConfig): PassOptions {
-  return { statistics: 'batch', keepFrom: 0, checkpointActivations: training.checkpointActivations };
+  return {
+    statistics: 'batch',
+    keepFrom: 0,
+    checkpointActivations: training.checkpointActivations,
+    keepHalf: currentEngine()?.precision === 'f16',
+  };
 }
 
 function joined(parts: readonly Uint16Array[]): Uint16Array {

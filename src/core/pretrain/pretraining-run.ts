@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { join } from 'node:path';
 import type { RunRecord } from '../../protocol/run';
 import type { Modality } from '../cohort/cohort';
-import { currentEngine, engineMemory, enginePlan } from '../engine/choose';
+import { currentEngine, engineMemory, enginePlan, spareForScratch } from '../engine/choose';
 import { InputError, StoppedError, messageOf } from '../errors';
 import { noteEngine } from '../experiment/engine-of-run';
 import { lastCheckpoint, type LastCheckpoint } from '../experiment/last-checkpoint';
@@ -175,6 +175,7 @@ class Pretraining {
     const fitted = await fitStepOfRun(directory, asked);
     for (const sentence of fitted.said) options.onAdvice?.(sentence);
     if (fitted.changed) this.warn(fitted.changed);
+    spareForScratch(fitted.spare);
     const perEpoch = segmentationSteps(train.length, plan.config);
     if (last) {
       loadInto(network, last.file);

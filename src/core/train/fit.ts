@@ -250,7 +250,13 @@ export function passOptions(
   { checkpointActivations }: TrainingConfig,
   frozen: ReadonlySet<Stage>,
 ): PassOptions {
-  return { statistics: 'batch', keepFrom: lastFrozenValue(program, frozen), checkpointActivations, frozen };
+  return {
+    statistics: 'batch',
+    keepFrom: lastFrozenValue(program, frozen),
+    checkpointActivations,
+    keepHalf: currentEngine()?.precision === 'f16',
+    frozen,
+  };
 }
 
 /** Which parts of a network learn in a step, and how fast. */

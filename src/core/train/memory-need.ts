@@ -1,3 +1,4 @@
+import { currentEngine } from '../engine/choose';
 import type { EngineMemory, EngineName } from '../engine/engine';
 import { memoryRules } from '../engine/memory-rules';
 import { InputError } from '../errors';
@@ -24,6 +25,8 @@ export interface StepNeed {
 export interface FittedStep {
   readonly training: TrainingConfig;
   readonly said: readonly string[];
+  /** Bytes of the engine's memory that the step leaves, as estimated. */
+  readonly spare: number;
 }
 
 /**
@@ -34,11 +37,15 @@ export interface FittedStep {
  */
 export function fitStep(need: StepNeed): FittedStep {
   const { training, memory } = need;
-  if (!memory) return { training, said: [] };
+  if (!memory) return { training, said: [], spare: Infinity };
   const fitting = choices(training).find((parts) => fits(need, parts));
   if (!fitting) throw new InputError(refusal(need));
   const fitted = { ...training, ...fitting };
-  return { training: fitted, said: [needed(need, fitting), ...remarksOnParts(fitted)] };
+  return {
+    training: fitted,
+    said: [needed(need, fitting), ...remarksOnParts(fitted)],
+    spare: memory.atMost - neededBytes(need, fitting),
+  };
 }
 
 /** What computing a batch in parts means: said where it happens, and with the results. */
@@ -70,6 +77,8 @@ export function bytesOfStep(
     moments: optimiser.kind === 'sgd' ? 1 : 2,
     accumulates: microBatch < batchSize,
     checkpointActivations,
+    // As the passes of training do, on the engine that is open.
+    keepHalf: currentEngine()?.precision === 'f16' && (engine ?? 'webgpu') === 'webgpu',
   };
   return trainingBytes(program, [microBatch, ...shape], options, memoryRules(engine));
 }
@@ -98,14 +107,18 @@ const bytesOf = ({ program, training, shape, engine }: StepNeed, parts: StepPart
   bytesOfStep(program, { ...training, ...parts }, shape, engine);
 
 function fits(need: StepNeed, parts: StepParts): boolean {
-  const { program, shape, memory, engine } = need;
+  const { program, shape, memory } = need;
   if (!memory) return true;
   const { microBatch } = parts;
   return (
     largestTensorBytes(program, [microBatch, ...shape]) <= (memory.largestTensor ?? Infinity) &&
-    bytesOf(need, parts) * memoryRules(engine).slack <= memory.atMost
+    neededBytes(need, parts) <= memory.atMost
   );
 }
+
+/** What a step must be given, {@link MemoryRules.slack} included. */
+const neededBytes = (need: StepNeed, parts: StepParts): number =>
+  bytesOf(need, parts) * memoryRules(need.engine).slack;
 
 /** `A training step needs about 3.1 of 4.0 GB, in micro-batches of 2, with activations computed twice.` */
 function needed(need: StepNeed, parts: StepParts): string {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { engineOptions } from '../../../src/compute/methods/engine';
+import { engineMessage, engineOptions } from '../../../src/compute/methods/engine';
+import type { EngineReport } from '../../../src/core/engine/engine';
 import { USUAL_SETTINGS } from '../../../src/protocol/compute';
 
 describe('what the compute process opens its engine with', () => {
@@ -21,5 +22,24 @@ describe('what the compute process opens its engine with', () => {
   it('is a kernel module where the setting names one', () => {
     const named = { ...USUAL_SETTINGS, engine: 'simd128-strict', threads: 2 };
     expect(engineOptions(named)).toEqual({ precision: 'f32', module: 'simd128-strict', threads: 2 });
+  });
+});
+
+describe('what the editor is told of its engine', () => {
+  const report = (name: EngineReport['name']): EngineReport => ({
+    name,
+    precision: 'f32',
+    threads: 1,
+    node: 'v24.0.0',
+    reason: 'asked for',
+    selfTest: [],
+  });
+  const reason = (name: EngineReport['name'], gpuMemory: number) =>
+    engineMessage(report(name), { ...USUAL_SETTINGS, gpuMemory }).reason;
+
+  it('says where the limit of a GPU has no effect: where there is one and another engine computes', () => {
+    expect(reason('wasm', 4)).toBe('asked for; fcd.gpuMemory, which limits a GPU, has no effect on it');
+    expect(reason('wasm', 0)).toBe('asked for');
+    expect(reason('webgpu', 4)).toBe('asked for');
   });
 });

@@ -33,7 +33,7 @@ const fitted = (memory: EngineMemory | undefined) =>
 
 describe('the parts in which a run computes its steps', () => {
   it('are not written down where an engine has no limit', async () => {
-    expect(await fitted(undefined)).toEqual({ training, said: [] });
+    expect(await fitted(undefined)).toEqual({ training, said: [], spare: Infinity });
     expect((await directory.record()).step).toBeUndefined();
   });
 

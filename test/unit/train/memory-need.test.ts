@@ -40,6 +40,12 @@ describe('the need of a step', () => {
     expect(config).toEqual(training);
   });
 
+  it('says what it leaves: so much may be borrowed beyond it', () => {
+    const { spare } = fitted({});
+    expect(spare).toBeCloseTo(4 * GIB - 1.05 * bytesOfStep(program, training, shape), 0);
+    expect(fitted({ memory: memoryOf(5 * GIB) }).spare).toBeCloseTo(spare + GIB, 0);
+  });
+
   it('is said without a limit where a GPU does not tell its own', () => {
     expect(fitted({ memory: memoryOf(Infinity) }).said).toEqual([
       expect.stringMatching(/^A training step needs about \d\.\d GB of the GPU\.$/),
@@ -47,7 +53,11 @@ describe('the need of a step', () => {
   });
 
   it('is not spoken of where the engine has no limit', () => {
-    expect(fitted({ shape: [500, 500, 500, 1], memory: undefined })).toEqual({ training, said: [] });
+    expect(fitted({ shape: [500, 500, 500, 1], memory: undefined })).toEqual({
+      training,
+      said: [],
+      spare: Infinity,
+    });
   });
 });
 

@@ -36,7 +36,11 @@ export const KERNELS = {
 } as const;
 
 /** Kernels of engines with half precision, which nothing stands in for elsewhere. */
-export const HALF_KERNELS = { unscale: 'FcdUnscale' } as const;
+export const HALF_KERNELS = {
+  unscale: 'FcdUnscale',
+  keepHalf: 'FcdKeepHalf',
+  roundHalf: 'FcdRoundHalf',
+} as const;
 
 export type Triple = readonly [number, number, number];
 export type Shape5 = readonly [number, number, number, number, number];

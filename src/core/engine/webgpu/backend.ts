@@ -19,6 +19,8 @@ export interface GpuProgram {
   readonly wgsl: () => string;
   readonly constants?: Readonly<Record<string, number>>;
   readonly entryPoint?: string;
+  /** It reads tensors that lie in half precision as they do: see {@link GpuBackend.halfOutput}. */
+  readonly readsHalves?: boolean;
 }
 
 type Workgroups = readonly [x: number, y?: number, z?: number];
@@ -28,6 +30,7 @@ export class GpuBackend extends WebGPUBackend {
   readonly pool: BufferPool;
   private rehearsing = false;
   private readonly fallbacks = new Set<string>();
+  private readonly halves = new WeakSet<object>();
   private readonly pipelines = new Map<string, GPUComputePipeline>();
 
   /**
@@ -59,7 +62,29 @@ export class GpuBackend extends WebGPUBackend {
     return info;
   }
 
-  /** Where a tensor's numbers lie, 4 bytes each. The buffer may be larger than the tensor. */
+  /**
+   * As {@link output}, in half precision: 2 bytes a number, of which there is a multiple of four. Only programs that say so may
+   * read it.
+   */
+  halfOutput(shape: readonly number[]): tf.TensorInfo {
+    const info = this.makeTensorInfo([...shape], 'float32');
+    const bytes = 2 * tf.util.sizeFromShape([...shape]);
+    this.tensorMap.get(info.dataId).resource = this.pool.acquireBuffer(bytes, TENSOR_USAGE());
+    this.halves.add(info.dataId);
+    return info;
+  }
+
+  /** Whether a tensor lies in half precision. */
+  inHalves({ dataId }: tf.TensorInfo): boolean {
+    return this.halves.has(dataId);
+  }
+
+  private requireSingle(by: string, inputs: readonly (tf.TensorInfo | GPUBuffer)[]): void {
+    if (inputs.some((one) => 'dataId' in one && this.inHalves(one)))
+      throw new Error(`${by} cannot read a tensor that lies in half precision.`);
+  }
+
+  /** Where a tensor's numbers lie, 4 bytes each (2 in half precision). The buffer may be larger than the tensor. */
   buffer(x: tf.TensorInfo): GPUBuffer {
     this.uploadToGPU(x.dataId);
     return this.tensorMap.get(x.dataId).resource as GPUBuffer;
@@ -76,6 +101,7 @@ export class GpuBackend extends WebGPUBackend {
     workgroups: Workgroups,
     uniform?: ArrayBuffer,
   ): void {
+    if (!program.readsHalves) this.requireSingle(program.key, buffers);
     if (this.rehearsing) return;
     const pipeline = this.pipelineOf(program);
     const bound = buffers.map((one) => (one instanceof GPUBuffer ? one : this.buffer(one)));
@@ -111,6 +137,7 @@ export class GpuBackend extends WebGPUBackend {
   override runWebGPUProgram(
     ...[program, inputs, outputDtype, uniforms, given]: Parameters<WebGPUBackend['runWebGPUProgram']>
   ): tf.TensorInfo {
+    this.requireSingle(program.constructor.name, inputs);
     if (this.rehearsing) return given ?? this.output(program.outputShape, outputDtype);
     return super.runWebGPUProgram(program, inputs, outputDtype, uniforms, given);
   }
@@ -217,6 +244,7 @@ export class GpuBackend extends WebGPUBackend {
     const { values, dtype, shape } = this.tensorMap.get(dataId);
     if (values !== null && values !== undefined) return values;
     if (dtype === 'complex64') throw new Error('The engine webgpu holds no complex numbers.');
+    this.requireSingle('Reading', [{ dataId, shape, dtype }]);
     try {
       const bytes = await this.download(
         this.buffer({ dataId, shape, dtype }),

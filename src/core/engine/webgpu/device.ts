@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { InputError, messageOf } from '../../errors';
-import type { AdapterReport, EngineOptions } from '../engine';
+import type { AdapterReport, EngineOptions, Precision } from '../engine';
 
 /** Abilities that kernels of ours make use of; each is asked for where the adapter has it. */
 const FEATURES = [
@@ -45,9 +45,13 @@ export class GpuDevice {
 
   /**
    * Opens the fastest adapter with its own limits and all features that kernels of ours can use.
-   * @throws InputError where Dawn is not installed, does not run here, or finds no GPU
+   * @param precision that it must have
+   * @throws InputError where Dawn is not installed, does not run here, or finds no GPU, or none that has the precision
    */
-  static async open(lower: EngineOptions['gpuLimits'] = {}): Promise<GpuDevice> {
+  static async open(
+    lower: EngineOptions['gpuLimits'] = {},
+    precision: Precision = 'f32',
+  ): Promise<GpuDevice> {
     const { create, globals } = await loadDawn();
     // Kernels and tfjs name GPUBufferUsage and the like as a browser's globals.
     for (const [name, value] of Object.entries(globals))
@@ -57,6 +61,11 @@ export class GpuDevice {
     if (!adapter)
       throw new InputError(
         'WebGPU finds no GPU here: it needs a driver for Vulkan (Linux), Direct3D 12 (Windows) or Metal (macOS). Install the driver of the GPU, or use --engine wasm.',
+      );
+    // Before there is a device: a process that ends right behind a new one may be taken down by its driver's threads.
+    if (precision === 'f16' && !adapter.features.has('shader-f16'))
+      throw new InputError(
+        `The GPU ${nameOf(adapter.info)} has no half precision: it lacks the feature shader-f16. Leave that out (--precision f16; fcd.precision in the editor's settings), for single precision works on it. A run that began in half precision goes on with --engine wasm, on the processor.`,
       );
     const requiredFeatures = FEATURES.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[];
     const limits = { ...limitsOf(adapter.limits), ...lower };
@@ -71,7 +80,7 @@ export class GpuDevice {
     return new GpuDevice(gpu, device, adapter.info, {
       vendor: adapter.info.vendor,
       architecture: adapter.info.architecture,
-      description: adapter.info.description || adapter.info.device,
+      description: nameOf(adapter.info),
       software: isSoftware(adapter.info),
       features: requiredFeatures,
       limits,
@@ -103,6 +112,8 @@ export class GpuDevice {
     this.gpu = undefined;
   }
 }
+
+const nameOf = ({ description, device }: GPUAdapterInfo): string => description || device;
 
 function failureOf(error: GPUError, { description, limits }: AdapterReport): Error {
   const [line] = error.message.trim().split('\n');

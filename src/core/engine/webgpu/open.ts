@@ -15,14 +15,8 @@ export async function openWebgpu(options: EngineOptions): Promise<OpenedEngine> 
   const { BACKEND_NAME, GpuBackend } = await import('./backend');
   const { registerWebgpuKernels } = await import('./kernels/register');
   const { kernelSettings } = await import('./kernels/settings');
-  const gpu = await GpuDevice.open(options.gpuLimits);
   const { onFallback, gpuMemory, precision = 'f32' } = options;
-  if (precision === 'f16' && !gpu.report.features.includes('shader-f16')) {
-    gpu.close();
-    throw new InputError(
-      `The GPU ${gpu.report.description} has no half precision (it lacks the feature shader-f16). Leave out --precision f16: single precision works on it.`,
-    );
-  }
+  const gpu = await GpuDevice.open(options.gpuLimits, precision);
   const backend = withNavigator(gpu.instance, () => new GpuBackend(gpu, onFallback, gpuMemory));
   tf.registerBackend(BACKEND_NAME, () => backend);
   registerWebgpuKernels();
@@ -65,9 +59,13 @@ const MOST_BY_SOFTWARE = 1;
 async function openPlans(
   backend: GpuBackend,
   options: EngineOptions,
-): Promise<{ report: PlanReport; engine: Pick<OpenedEngine, 'plan' | 'prepare'> }> {
+): Promise<{
+  report: PlanReport;
+  engine: Pick<OpenedEngine, 'plan' | 'prepare' | 'scratchBytes' | 'spareForScratch'>;
+}> {
   const { kernelSettings } = await import('./kernels/settings');
   const { GpuPlan } = await import('./kernels/gpu-plan');
+  const { estimatedScratchBytes } = await import('./kernels/scratch-bytes');
   const { kernelTexts } = await import('./kernels/kernel-texts');
   const { tuneConvolutions } = await import('./tuning');
   const { rightMatrices } = await import('./matrix-units');
@@ -89,8 +87,11 @@ async function openPlans(
     recorded: options.plan,
     timed,
     abilities: settings,
+    largest: report.limits.maxStorageBufferBindingSize,
     onReplaced: options.onPlanReplaced,
   });
+  // What beyond the estimated choices may be borrowed of a memory that is limited, an estimate of the whole has to say.
+  if (options.gpuMemory !== undefined) plan.spare = 0;
   settings.plan = plan;
   const tune = options.tune === true && (!report.software || options.tuneSoftware === true);
   const known = Object.keys(options.plan ?? timed).length;
@@ -104,6 +105,13 @@ async function openPlans(
     },
     engine: {
       plan: () => plan.used(),
+      scratchBytes: (pass, g, halved) => {
+        const { precision } = settings;
+        return estimatedScratchBytes({ pass, g, precision }, settings, { halved });
+      },
+      spareForScratch: (bytes) => {
+        if (options.gpuMemory !== undefined) plan.spare = bytes;
+      },
       prepare: async (rehearsal, watch) => {
         if (!tune) return;
         const unknown = await plan.unknownTo(() => backend.rehearse(rehearsal));
@@ -125,7 +133,8 @@ export async function openTestedWebgpu(options: EngineOptions): Promise<OpenedEn
   const opened = await openWebgpu(options);
   try {
     const { precision, adapter } = opened.report;
-    const { gpuMemory: room } = options;
+    const { gpuMemory } = options;
+    const room = { gpuMemory, scratchBytes: opened.scratchBytes, software: adapter?.software };
     const single = await inPrecision('f32', () => gpuSelfTest(room));
     if (!single.ok)
       throw new InputError(

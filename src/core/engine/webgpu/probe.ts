@@ -11,7 +11,7 @@ async function verdict(): Promise<GpuVerdict> {
   try {
     tf.enableProdMode();
     const { report, close } = await openWebgpu({});
-    const { ok, detail, gflops } = await gpuSelfTest();
+    const { ok, detail, gflops } = await gpuSelfTest({ software: report.adapter?.software });
     await close();
     return { right: ok, detail, gflops, adapter: report.adapter as GpuVerdict['adapter'] };
   } catch (error) {

@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { Random } from '../../random';
 import { conv3d, conv3dFilterGradient, conv3dInputGradient } from '../ops/conv3d';
+import type { OpenedEngine } from '../opened-engine';
 import type { ConvAttrs, Shape5, Triple } from '../ops/kernels';
 import { batchNormTrain } from '../ops/norm';
 import { convReference, relativeError } from '../wasm/reference';
 import { convFlops, geometryOf } from '../wasm/self-test';
-import { gpuScratchBytes } from './kernels/scratch-bytes';
 
 /** As of the wasm engine: beyond it a kernel is wrong, or the GPU reckons with less than single precision. */
 const TOLERANCE = 1e-5;
@@ -47,11 +47,17 @@ export interface GpuSelfTest {
   readonly gflops: number;
 }
 
-/**
- * Compares convolutions, their gradients and batch normalisation on the open engine with double precision, and times.
- * @param room bytes of the GPU's memory that may be taken
- */
-export async function gpuSelfTest(room = Infinity): Promise<GpuSelfTest> {
+/** What timing may take of a GPU's memory, and what a convolution borrows there. */
+export interface TestRoom {
+  /** Bytes; undefined: as much as there is. */
+  readonly gpuMemory?: number;
+  readonly scratchBytes?: OpenedEngine['scratchBytes'];
+  /** The processor plays a GPU: it is slow however small a convolution is, and seconds of a large one tell nothing more. */
+  readonly software?: boolean;
+}
+
+/** Compares convolutions, their gradients and batch normalisation on the open engine with double precision, and times. */
+export async function gpuSelfTest(room: TestRoom = {}): Promise<GpuSelfTest> {
   let worst = 0;
   for (const one of TRIALS)
     for (const [what, error] of await convErrors(one)) {
@@ -74,7 +80,7 @@ export async function gpuSelfTest(room = Infinity): Promise<GpuSelfTest> {
 }
 
 /** As {@link gpuSelfTest} where the kernels multiply in half precision. */
-export async function gpuHalfTest(room = Infinity): Promise<GpuSelfTest> {
+export async function gpuHalfTest(room: TestRoom = {}): Promise<GpuSelfTest> {
   const wrong = (detail: string): GpuSelfTest => ({ ok: false, gflops: 0, detail });
   let worst = 0;
   for (const one of TRIALS)
@@ -166,17 +172,16 @@ const timedGeometry = ([side, channels]: readonly [number, number]) =>
   geometryOf(1, same(side), [channels, channels], same(3), ATTRS);
 
 /** GFLOP/s of a convolution that is as large as a GPU does in a moment, and as fits into what of it may be taken. */
-async function timeConvolution(room: number): Promise<number> {
+async function timeConvolution({ gpuMemory = Infinity, scratchBytes, software }: TestRoom): Promise<number> {
   const small = await timed(SMALL);
-  const fast = small.ms <= TIMING_MS / 10;
-  return fast && timedBytes(LARGE) <= room ? (await timed(LARGE)).gflops : small.gflops;
+  const fast = !software && small.ms <= TIMING_MS / 10;
+  const borrowed = scratchBytes?.('y', timedGeometry(LARGE)) ?? 0;
+  return fast && timedBytes(LARGE, borrowed) <= gpuMemory ? (await timed(LARGE)).gflops : small.gflops;
 }
 
 /** Bytes that timing holds at most, with a tenth for what is small: uniforms, what is left of the tests. */
-function timedBytes(size: readonly [number, number]): number {
-  const g = timedGeometry(size);
-  const [side, channels] = size;
-  return 1.1 * (4 * (2 * side ** 3 * channels + 27 * channels ** 2) + gpuScratchBytes('y', g));
+function timedBytes([side, channels]: readonly [number, number], borrowed: number): number {
+  return 1.1 * (4 * (2 * side ** 3 * channels + 27 * channels ** 2) + borrowed);
 }
 
 async function timed(size: readonly [number, number]): Promise<{ ms: number; gflops: number }> {

@@ -39,7 +39,10 @@ export async function tuneConvolutions(
   for (const [index, conv] of convolutions.entries()) {
     onProgress?.(index, convolutions.length);
     if (signal?.aborted) return;
-    settings.plan.settle(conv, await fastestChoice(backend, conv, choicesToTime(conv, settings, most)));
+    const { plan } = settings;
+    const all = choicesToTime(conv, settings, most);
+    const choices = all.filter((choice) => plan.affords(conv, choice));
+    plan.settle(conv, await fastestChoice(backend, conv, choices), choices.length === all.length);
   }
   onProgress?.(convolutions.length, convolutions.length);
 }

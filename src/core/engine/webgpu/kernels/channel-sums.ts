@@ -1,7 +1,17 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import type { GpuBackend, GpuProgram } from '../backend';
 import { THREADS, chunked, layoutOf, type RowLayout, type Rows } from './channel-moments';
-import { ENTRY, GROUP, laidOut, laneTypes, storage, uniform, type Binding, type Lanes } from './shader-text';
+import {
+  ENTRY,
+  GROUP,
+  laidOut,
+  laneTypes,
+  laneTypesWith,
+  storage,
+  uniform,
+  type Binding,
+  type Lanes,
+} from './shader-text';
 import { words } from './uniform-values';
 
 /** What is summed over rows, channel by channel: one or two terms of every element. */
@@ -11,6 +21,8 @@ export interface Terms {
   /** Of `T` and `I`, as many channels at a time as {@link layoutOf} says. */
   readonly bindings: readonly Binding[];
   readonly buffers: readonly (TensorInfo | GPUBuffer)[];
+  /** Some of them lie in half precision, and are bound as `H`. */
+  readonly halves?: boolean;
   /** WGSL that sets `first` and `second` for row `row`, channel `c` and element `i`. */
   readonly text: (lanes: Lanes) => string;
   /** Fields of the uniform behind those of every sum, and their values. */
@@ -36,8 +48,9 @@ function firstPass(terms: Terms, layout: RowLayout): GpuProgram {
   const { bindings } = terms;
   return {
     key: `channel-sums ${terms.name} ${JSON.stringify(layout)}`,
+    readsHalves: terms.halves,
     wgsl: () => `
-${laneTypes(layout.lanes)}
+${laneTypesWith(terms.halves === true, layout.lanes)}
 ${storage([...bindings, { name: 'partial', type: 'T', access: 'read_write' }])}
 ${uniform(bindings.length + 1, `rows: u32, channels: u32, perChunk: u32, groups: u32, blocks: u32, ${terms.fields ?? ''}`)}
 ${MEMORY}

@@ -1,11 +1,13 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { KERNELS, convOutputShape, type ConvAttrs, type Shape5 } from '../../ops/kernels';
 import { geometryOfShapes, type ConvGeometry, type ConvPass } from '../../wasm/conv-geometry';
+import type { Precision } from '../../engine';
 import type { GpuBackend } from '../backend';
 import { isTiled, type ConvChoice } from './conv-choice';
 import { gatherOf } from './conv-problem';
 import { filterGradient } from './filter-gradient';
 import { gatherProduct } from './gather-product';
+import { inSingle } from './half-copy';
 import type { Implementation } from './implementation';
 import { kernelSettings } from './settings';
 import { withSwappedFilter } from './swapped-filter';
@@ -32,6 +34,10 @@ export function computeConvolution(
   withSwappedFilter(backend, b, (swapped) => gatherProduct(backend, conv, choice, a, swapped, result));
 }
 
+/** Whether x may lie in half precision: for those that read copies in it anyway, and for gradients of filters that multiply in it. */
+const readsHalves = (pass: ConvPass, { way }: ConvChoice, precision: Precision): boolean =>
+  way === 'matrix-halves' || (pass === 'dfilter' && precision === 'f16');
+
 function planned(
   backend: GpuBackend,
   pass: ConvPass,
@@ -41,7 +47,10 @@ function planned(
 ): tf.TensorInfo {
   const { plan, precision } = kernelSettings(backend);
   const result = backend.output(shape, 'float32');
-  computeConvolution(backend, pass, g, plan.choose({ pass, g, precision }), operands, result);
+  const choice = plan.choose({ pass, g, precision });
+  const compute = (of: ConvOperands) => computeConvolution(backend, pass, g, choice, of, result);
+  if (readsHalves(pass, choice, precision)) compute(operands);
+  else inSingle(backend, { a: operands[0], b: operands[1] }, ({ a, b }) => compute([a, b]));
   return result;
 }
 

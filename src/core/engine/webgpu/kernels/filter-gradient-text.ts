@@ -8,6 +8,8 @@ export interface FilterGradientVariant {
   readonly vectorColumns: boolean;
   /** Halves only where both come in fours. */
   readonly operands: Operands;
+  /** Of x, where it lies otherwise: halves where input channels come in fours, for products in half precision. */
+  readonly left?: Operands;
 }
 
 /** Positions whose place in the grid is worked out at once, one by each thread. */
@@ -20,10 +22,10 @@ const PLACES = 256;
  * @param product multiplies; both operands lie as [position][four channels], as the tensors do
  */
 export function filterGradientText(variant: FilterGradientVariant, product: TileProduct): string {
-  const { vectorRows, vectorColumns, operands } = variant;
+  const { vectorRows, vectorColumns, operands, left = operands } = variant;
   return `${directivesText(product.directives)}
 ${storage([
-  { name: 'x', type: vectorRows ? `vec4<${operands}>` : 'f32' },
+  { name: 'x', type: vectorRows ? `vec4<${left}>` : 'f32' },
   { name: 'dy', type: vectorColumns ? `vec4<${operands}>` : 'f32' },
   { name: 'result', type: vectorColumns ? 'vec4<f32>' : 'f32', access: 'read_write' },
 ])}
@@ -111,7 +113,10 @@ fn setColumns(at: i32, column: i32, value: vec4<f32>) {
 }`;
 }
 
-function sumText({ vectorRows, operands }: FilterGradientVariant, product: TileProduct): string {
+function sumText(
+  { vectorRows, operands, left = operands }: FilterGradientVariant,
+  product: TileProduct,
+): string {
   const { rows, columns, depth, threads } = product;
   const { lefts, rights } = sharesOf(product);
   const tall = rows / 4;
@@ -132,7 +137,7 @@ ${unrolled(
   (i) => `
         {
           let place = places[step * ${depth} + (local + ${i * threads}) / ${tall}];
-          nextLeft${i} = vec4<${operands}>(0);
+          nextLeft${i} = vec4<${left}>(0);
           ${loadX(`nextLeft${i}`)}
         }`,
 )}
@@ -148,7 +153,7 @@ ${unrolled(
   return `
 ${rowsText}
 ${product.begin}
-${nextText(product, operands)}
+${nextText(product, operands, left)}
   for (var block = begin; block < end; block += ${PLACES}) {
     workgroupBarrier();
     for (var p = local; p < ${PLACES}; p += ${threads}) {

@@ -1,6 +1,6 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import type { ConvGeometry } from '../../wasm/conv-geometry';
-import type { GpuBackend } from '../backend';
+import type { GpuBackend, GpuProgram } from '../backend';
 import type { GemmProblem } from './gemm-choice';
 import { problemOf } from './conv-problem';
 import { filterGradientText, type FilterGradientVariant } from './filter-gradient-text';
@@ -14,7 +14,7 @@ import { words } from './uniform-values';
 
 type Data = TensorInfo | GPUBuffer;
 
-/** The gradient of a filter from x and dy, as one matrix product over positions. */
+/** The gradient of a filter from x and dy, as one matrix product over positions. In half precision x may lie in it. */
 export function filterGradient(
   backend: GpuBackend,
   g: ConvGeometry,
@@ -66,13 +66,16 @@ function dispatch(
 ): void {
   const problem = problemOf('dfilter', g);
   const { parts } = choice;
+  const xInHalves = 'dataId' in x && backend.inHalves(x);
   const { key, product: tile } = multiplierOf(kernelSettings(backend), choice, 'depth');
   const variant: FilterGradientVariant = {
     vectorRows: g.inChannels % 4 === 0,
     vectorColumns: g.outChannels % 4 === 0,
     operands: choice.way === 'matrix-halves' ? 'f16' : 'f32',
+    ...(xInHalves && { left: 'f16' }),
   };
-  const program = {
+  const program: GpuProgram = {
+    readsHalves: xInHalves,
     key: `filter-gradient ${key} ${JSON.stringify(variant)}`,
     wgsl: () => filterGradientText(variant, tile),
   };

@@ -1,6 +1,7 @@
 import { planKey, type RecordedPlan } from '../../wasm/conv-plan';
 import type { Abilities } from './product-choice';
 import { choiceOf, choiceText, estimatedChoice, type ConvChoice, type PlannedConv } from './conv-choice';
+import { estimatedScratchBytes, scratchBytes } from './scratch-bytes';
 
 /** What a plan starts from. */
 export interface GpuPlanOptions {
@@ -10,7 +11,9 @@ export interface GpuPlanOptions {
   readonly timed?: RecordedPlan;
   /** What the GPU can serve. */
   readonly abilities?: Abilities;
-  /** Hears of a recorded choice that cannot be served here, and of what computes instead. */
+  /** Bytes of a buffer of the GPU at most. */
+  readonly largest?: number;
+  /** Hears of a recorded choice that cannot be served here or borrows too much, and of what computes instead. */
   readonly onReplaced?: (conv: string, recorded: string, instead: string) => void;
 }
 
@@ -26,12 +29,18 @@ export class GpuPlan {
   private readonly fresh = new Map<string, ConvChoice>();
   private wanted?: Map<string, PlannedConv>;
 
+  /**
+   * Bytes that a choice may borrow beyond those of the estimated one, on which estimates of memory count. A choice that
+   * borrows more is neither made nor replayed, however fast.
+   */
+  spare = Infinity;
+
   constructor(private readonly options: GpuPlanOptions = {}) {}
 
   choose(conv: PlannedConv): ConvChoice {
     const key = gpuPlanKey(conv);
     const chosen = this.chosen.get(key);
-    if (chosen) return chosen;
+    if (chosen && this.affords(conv, chosen)) return chosen;
     const known = this.known(key, conv);
     const choice = known ?? estimatedChoice(conv, this.abilities);
     if (this.wanted) {
@@ -56,11 +65,25 @@ export class GpuPlan {
     return [...wanted.values()];
   }
 
-  /** What timing has found to be fastest. */
-  settle(conv: PlannedConv, choice: ConvChoice): void {
+  /** Whether what a choice borrows is within what may be. */
+  affords(conv: PlannedConv, choice: ConvChoice): boolean {
+    if (this.spare === Infinity) return true;
+    const { largest } = this.options;
+    return [false, true].every(
+      (halved) =>
+        scratchBytes(conv, choice, { largest, halved }) <=
+        estimatedScratchBytes(conv, this.abilities, { largest, halved }) + this.spare,
+    );
+  }
+
+  /**
+   * What timing has found to be fastest.
+   * @param ofAll no choice was left out for what it borrows: then it is the fastest whatever the memory, and worth keeping
+   */
+  settle(conv: PlannedConv, choice: ConvChoice, ofAll = true): void {
     const key = gpuPlanKey(conv);
     this.chosen.set(key, choice);
-    this.fresh.set(key, choice);
+    if (ofAll) this.fresh.set(key, choice);
   }
 
   /** Every choice so far, and what is recorded; names in order. */
@@ -68,14 +91,16 @@ export class GpuPlan {
     return { ...this.options.recorded, ...textOf(this.chosen) };
   }
 
-  /** Choices that were timed here and now. */
+  /** Choices that were timed here and now, among all there are. */
   timedNow(): RecordedPlan {
     return textOf(this.fresh);
   }
 
   private known(key: string, conv: PlannedConv): ConvChoice | undefined {
     const { recorded, timed } = this.options;
-    return choiceOf(recorded?.[key], conv, this.abilities) ?? choiceOf(timed?.[key], conv, this.abilities);
+    return [recorded?.[key], timed?.[key]]
+      .map((text) => choiceOf(text, conv, this.abilities))
+      .find((choice) => choice && this.affords(conv, choice));
   }
 
   private get abilities(): Abilities {

@@ -4,10 +4,19 @@ import type { PoolAttrs } from '../../ops/pool';
 import type { GpuBackend, GpuProgram } from '../backend';
 import { channelMoments, rowsOf } from './channel-moments';
 import { channelSums, type Terms } from './channel-sums';
+import { inSingle } from './half-copy';
 import { sameMemory, sizeOf, type Implementation, type Inputs } from './implementation';
 import { SPREAD, WINDOW_FIELDS, placeText, windowValues } from './pool-window';
 import { maxPool, type Pooled } from './pooling';
-import { forEach, forEachGroups, laneTypes, lanesFor, storage, uniform, type Binding } from './shader-text';
+import {
+  forEach,
+  forEachGroups,
+  laneTypesWith,
+  lanesFor,
+  storage,
+  uniform,
+  type Binding,
+} from './shader-text';
 import { float, words } from './uniform-values';
 
 interface NormAttrs {
@@ -18,6 +27,15 @@ interface NormAttrs {
 }
 
 const VALUES = 'T';
+
+/** How a tensor is bound, and a value of it read: what lies in half precision is widened. */
+function bound(
+  backend: GpuBackend,
+  x: TensorInfo,
+): { half: boolean; type: string; value: (of: string) => string } {
+  const half = backend.inHalves(x);
+  return half ? { half, type: 'H', value: (of) => `T(${of})` } : { half, type: VALUES, value: (of) => of };
+}
 
 /** Whether a result may lie in `x`'s memory: no other buffer of the same program may be the same one. */
 function mayOverwrite(
@@ -34,32 +52,43 @@ function placed(backend: GpuBackend, x: TensorInfo, over: boolean): TensorInfo {
 }
 
 /** Statistics of a batch and what normalisation takes off, multiplies with and adds: by element of a channel `c`. */
-const NORMALISED = '(x[i] - mean[c]) * factor[c] + beta[c]';
-const SCALED = 'x[i] * scale[c] + shift[c]';
+const NORMALISED = (x: string) => `(${x} - mean[c]) * factor[c] + beta[c]`;
+const SCALED = (x: string) => `${x} * scale[c] + shift[c]`;
 
 /** y = act(value + residual), element by element. */
 function affine(
   backend: GpuBackend,
   x: TensorInfo,
   residual: TensorInfo | undefined,
-  { value, channel }: { value: string; channel: readonly (readonly [string, TensorInfo | GPUBuffer])[] },
+  {
+    value: valueOf,
+    channel,
+  }: {
+    value: (x: string) => string;
+    channel: readonly (readonly [string, TensorInfo | GPUBuffer])[];
+  },
   { relu, overwrite }: { relu: boolean; overwrite?: boolean },
 ): TensorInfo {
-  const over = mayOverwrite(overwrite, x, [residual]);
+  const from = bound(backend, x);
+  const added = residual && bound(backend, residual);
+  const halves = from.half || added?.half === true;
+  const value = valueOf(from.value('x[i]'));
+  const over = !from.half && mayOverwrite(overwrite, x, [residual]);
   const y = placed(backend, x, over);
   const bindings: Binding[] = [
-    { name: 'x', type: VALUES, access: over ? 'read_write' : 'read' },
+    { name: 'x', type: from.type, access: over ? 'read_write' : 'read' },
     ...channel.map(([name]) => ({ name, type: VALUES })),
-    ...(residual ? [{ name: 'residual', type: VALUES }] : []),
+    ...(added ? [{ name: 'residual', type: added.type }] : []),
     ...(over ? [] : [{ name: 'y', type: VALUES, access: 'read_write' as const }]),
   ];
-  const sum = residual ? `${value} + residual[i]` : value;
+  const sum = added ? `${value} + ${added.value('residual[i]')}` : value;
   const { channels } = rowsOf(x);
   const lanes = lanesFor(channels);
   const program: GpuProgram = {
-    key: `affine ${value} ${lanes} ${Number(relu)}${Number(over)}${Number(residual !== undefined)}`,
+    key: `affine ${sum} ${lanes} ${Number(relu)}${Number(over)}`,
+    readsHalves: halves,
     wgsl: () => `
-${laneTypes(lanes)}
+${laneTypesWith(halves, lanes)}
 ${storage(bindings)}
 ${uniform(bindings.length, 'count: u32, channels: u32,')}
 ${forEach(`
@@ -94,23 +123,26 @@ function withMoments<T>(
   });
 }
 
-const batchNormTrain: Implementation = (backend, { x, gamma, beta, residual }, attrs) => {
+const batchNormTrain: Implementation = (backend, { x: given, gamma, beta, residual }, attrs) => {
   const { epsilon, relu, overwrite } = attrs as unknown as NormAttrs;
-  return withMoments(backend, x, gamma, epsilon, ({ mean, variance, factor }) => {
-    const channel = [
-      ['mean', mean],
-      ['factor', factor],
-      ['beta', beta],
-    ] as const;
-    const y = affine(
-      backend,
-      x,
-      residual as TensorInfo | undefined,
-      { value: NORMALISED, channel },
-      { relu, overwrite },
-    );
-    return [y, mean, variance];
-  });
+  const normalised = (x: TensorInfo) =>
+    withMoments(backend, x, gamma, epsilon, ({ mean, variance, factor }) => {
+      const channel = [
+        ['mean', mean],
+        ['factor', factor],
+        ['beta', beta],
+      ] as const;
+      const y = affine(
+        backend,
+        x,
+        residual as TensorInfo | undefined,
+        { value: NORMALISED, channel },
+        { relu, overwrite },
+      );
+      return [y, mean, variance];
+    });
+  // Moments are taken of single precision.
+  return inSingle(backend, { x: given }, ({ x }) => normalised(x));
 };
 
 const scaleShift: Implementation = (backend, { x, scale, shift, residual }, attrs) => {
@@ -129,24 +161,27 @@ const scaleShift: Implementation = (backend, { x, scale, shift, residual }, attr
 };
 
 /** What passes the rectifier: dy where y is positive. */
-const passed = (relu: boolean) => (relu ? 'select(T(0), dy[i], y[i] > T(0))' : 'dy[i]');
-
-const reluBinding = (relu: boolean): Binding[] => (relu ? [{ name: 'y', type: VALUES }] : []);
+const passed = (relu: boolean, y = 'y[i]') => (relu ? `select(T(0), dy[i], ${y} > T(0))` : 'dy[i]');
 
 /** Sums of g and of g * (x - mean), mean taken as 0 where there is none. */
-function gradientTerms(inputs: Inputs, relu: boolean): Terms {
+function gradientTerms(backend: GpuBackend, inputs: Inputs, relu: boolean): Terms {
   const { dy, x, y, mean } = inputs;
   const centred = mean !== undefined;
+  const from = bound(backend, x);
+  const made = relu ? bound(backend, y) : undefined;
+  const g = passed(relu, made?.value('y[i]'));
+  const value = from.value('x[i]');
   return {
-    name: `of a gradient ${Number(relu)}${Number(centred)}`,
+    name: `of a gradient ${g} ${value} ${Number(centred)}`,
     bindings: [
       { name: 'dy', type: VALUES },
-      { name: 'x', type: VALUES },
+      { name: 'x', type: from.type },
       ...(centred ? [{ name: 'mean', type: VALUES }] : []),
-      ...reluBinding(relu),
+      ...(made ? [{ name: 'y', type: made.type }] : []),
     ],
-    buffers: [dy, x, ...(centred ? [mean] : []), ...(relu ? [y] : [])],
-    text: () => `first = ${passed(relu)}; second = first * ${centred ? '(x[i] - mean[c])' : 'x[i]'};`,
+    buffers: [dy, x, ...(centred ? [mean] : []), ...(made ? [y] : [])],
+    halves: from.half || made?.half,
+    text: () => `first = ${g}; second = first * ${centred ? `(${value} - mean[c])` : value};`,
   };
 }
 
@@ -182,8 +217,8 @@ ${forEach(`
 };
 
 /** WGSL of dx from g: see {@link COEFFICIENTS}. They lie one after the other, [4, C]. */
-const DX =
-  'coefficients[c] * g - coefficients[sizes.channels + c] - (x[i] - coefficients[3 * sizes.channels + c]) * coefficients[2 * sizes.channels + c]';
+const DX = (x: string) =>
+  `coefficients[c] * g - coefficients[sizes.channels + c] - (${x} - coefficients[3 * sizes.channels + c]) * coefficients[2 * sizes.channels + c]`;
 
 /** Makes dgamma and dbeta, and lends the coefficients of dx. */
 function withCoefficients(
@@ -220,21 +255,30 @@ function elementGradient(
   {
     reads,
     data,
-    dx: value,
-  }: { reads: readonly Binding[]; data: readonly (TensorInfo | GPUBuffer)[]; dx: string },
+    dx: valueOf,
+  }: {
+    reads: readonly Binding[];
+    data: readonly (TensorInfo | GPUBuffer)[];
+    dx: (x: string) => string;
+  },
 ): TensorInfo[] {
+  const from = bound(backend, x);
+  const made = relu ? bound(backend, y) : undefined;
+  const value = valueOf(from.value('x[i]'));
+  const g = passed(relu, made?.value('y[i]'));
   // Where dx does not look at x, x is not declared and cannot be written into either.
   const readsX = value.includes('x[i]');
-  const overX = readsX && mayOverwrite(overwrite, x, [dy, relu ? y : undefined]);
+  const halves = (readsX && from.half) || made?.half === true;
+  const overX = readsX && !from.half && mayOverwrite(overwrite, x, [dy, relu ? y : undefined]);
   const overDy = residual && mayOverwrite(overwrite, dy, [x, relu ? y : undefined]);
   const dx = placed(backend, x, overX);
   const dresidual = residual ? placed(backend, dy, overDy) : undefined;
   const bindings: Binding[] = [
     { name: 'dy', type: VALUES, access: overDy ? 'read_write' : 'read' },
     ...(readsX
-      ? [{ name: 'x', type: VALUES, access: overX ? ('read_write' as const) : ('read' as const) }]
+      ? [{ name: 'x', type: from.type, access: overX ? ('read_write' as const) : ('read' as const) }]
       : []),
-    ...reluBinding(relu),
+    ...(made ? [{ name: 'y', type: made.type }] : []),
     ...reads,
     ...(overX ? [] : [{ name: 'dx', type: VALUES, access: 'read_write' as const }]),
     ...(dresidual && !overDy ? [{ name: 'dresidual', type: VALUES, access: 'read_write' as const }] : []),
@@ -242,14 +286,15 @@ function elementGradient(
   const { channels } = rowsOf(x);
   const lanes = lanesFor(channels);
   const program: GpuProgram = {
-    key: `element gradient ${value} ${lanes} ${[relu, residual, overX, overDy].map(Number).join('')}`,
+    key: `element gradient ${value} of ${g} ${lanes} ${[residual, overX, overDy].map(Number).join('')}`,
+    readsHalves: halves,
     wgsl: () => `
-${laneTypes(lanes)}
+${laneTypesWith(halves, lanes)}
 ${storage(bindings)}
 ${uniform(bindings.length, 'count: u32, channels: u32,')}
 ${forEach(`
   let c = i % sizes.channels;
-  let g = ${passed(relu)};
+  let g = ${g};
   ${overX ? 'x' : 'dx'}[i] = ${value};
   ${residual ? `${overDy ? 'dy' : 'dresidual'}[i] = g;` : ''}`)}`,
   };
@@ -274,7 +319,7 @@ const batchNormTrainGradient: Implementation = (backend, inputs, attrs) => {
     inputs,
     rows.rows,
     norm.epsilon,
-    (sums) => channelSums(backend, rows, gradientTerms(inputs, norm.relu), sums),
+    (sums) => channelSums(backend, rows, gradientTerms(backend, inputs, norm.relu), sums),
     (coefficients) =>
       elementGradient(backend, inputs, norm, {
         reads: [{ name: 'coefficients', type: VALUES }],
@@ -303,13 +348,13 @@ const scaleShiftGradient: Implementation = (backend, { dy, x, y, scale }, attrs)
   const dshift = backend.output([rows.channels], 'float32');
   const dscale = backend.output([rows.channels], 'float32');
   backend.scratch(8 * rows.channels, (sums) => {
-    channelSums(backend, rows, gradientTerms({ dy, x, y }, norm.relu), sums);
+    channelSums(backend, rows, gradientTerms(backend, { dy, x, y }, norm.relu), sums);
     backend.dispatch(SPLIT, [sums, dshift, dscale], forEachGroups(rows.channels), words(rows.channels));
   });
   const [dx, ...others] = elementGradient(backend, { dy, x, y }, norm, {
     reads: [{ name: 'scale', type: VALUES }],
     data: [scale],
-    dx: 'g * scale[c]',
+    dx: () => 'g * scale[c]',
   });
   return [dx, dscale, dshift, ...others];
 };
@@ -368,13 +413,15 @@ const scaleShiftPool: Implementation = (backend, { x, scale, shift }, attrs) => 
 };
 
 /** Sums over what was pooled alone: everywhere else g is 0. */
-function pooledTerms({ dy, x, indices, mean }: Inputs): Terms {
+function pooledTerms(backend: GpuBackend, { dy, x, indices, mean }: Inputs): Terms {
+  const from = bound(backend, x);
   const positions = (of: TensorInfo) => of.shape[1] * of.shape[2] * of.shape[3];
   return {
-    name: 'of a pooled gradient',
+    name: `of a pooled gradient ${from.type}`,
+    halves: from.half,
     bindings: [
       { name: 'dy', type: VALUES },
-      { name: 'x', type: VALUES },
+      { name: 'x', type: from.type },
       { name: 'indices', type: 'I' },
       { name: 'mean', type: VALUES },
     ],
@@ -393,12 +440,12 @@ function pooledTerms({ dy, x, indices, mean }: Inputs): Terms {
       let found = indices[i] >= I(0);
       first = select(T(0), dy[i], found);
       let index = vec4<u32>(max(I(0), indices[i]));
-      let values = T(
+      let values = ${from.value(`vec4(
         x[(start + index.x) * sizes.channels + c].x,
         x[(start + index.y) * sizes.channels + c].y,
         x[(start + index.z) * sizes.channels + c].z,
         x[(start + index.w) * sizes.channels + c].w,
-      );
+      )`)};
       second = first * (values - mean[c]);`,
     fields: 'positions: u32, pooled: u32,',
     values: [positions(x), positions(dy)],
@@ -411,30 +458,32 @@ const normPoolGradient: Implementation = (backend, inputs, attrs) => {
     overwrite?: boolean;
   };
   const { dy, x, indices } = inputs;
-  const over = mayOverwrite(overwrite, x, [dy, indices]);
+  const from = bound(backend, x);
+  const over = !from.half && mayOverwrite(overwrite, x, [dy, indices]);
   const bindings: Binding[] = [
     { name: 'dy', type: VALUES },
     { name: 'indices', type: 'I' },
-    { name: 'x', type: VALUES, access: over ? 'read_write' : 'read' },
+    { name: 'x', type: from.type, access: over ? 'read_write' : 'read' },
     { name: 'coefficients', type: VALUES },
     ...(over ? [] : [{ name: 'dx', type: VALUES, access: 'read_write' as const }]),
   ];
   const lanes = lanesFor(x.shape[4]);
   const program: GpuProgram = {
-    key: `norm-pool gradient ${lanes} ${Number(over)}`,
+    key: `norm-pool gradient ${lanes} ${Number(over)} ${from.type}`,
+    readsHalves: from.half,
     wgsl: () => `
-${laneTypes(lanes)}
+${laneTypesWith(from.half, lanes)}
 ${storage(bindings)}
 ${uniform(bindings.length, WINDOW_FIELDS)}
 ${forEach(`${placeText('size')}${SPREAD}
-  ${over ? 'x' : 'dx'}[i] = ${DX};`)}`,
+  ${over ? 'x' : 'dx'}[i] = ${DX(from.value('x[i]'))};`)}`,
   };
   return withCoefficients(
     backend,
     inputs,
     rowsOf(x).rows,
     epsilon,
-    (sums) => channelSums(backend, rowsOf(dy), pooledTerms(inputs), sums),
+    (sums) => channelSums(backend, rowsOf(dy), pooledTerms(backend, inputs), sums),
     (coefficients) => {
       const dx = placed(backend, x, over);
       const count = sizeOf(x) / lanes;

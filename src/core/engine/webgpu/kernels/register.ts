@@ -1,7 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { KERNELS } from '../../ops/kernels';
 import { BACKEND_NAME, type GpuBackend } from '../backend';
 import { convolutionKernels } from './convolution';
 import type { Implementation, Inputs } from './implementation';
+import { halfKernels, inSingle } from './half-copy';
 import { inPlaceKernels } from './in-place';
 import { lossScalingKernels } from './loss-scaling';
 import { lossKernels } from './losses';
@@ -20,8 +22,20 @@ const IMPLEMENTATIONS: Readonly<Record<string, Implementation>> = {
   ...resampleKernels,
   ...lossKernels,
   ...lossScalingKernels,
+  ...halfKernels,
   ...inPlaceKernels,
 };
+
+/** Kernels that read tensors in half precision as they lie; for the others these are written out before. */
+const READ_HALVES: ReadonlySet<string> = new Set([
+  KERNELS.conv3d,
+  KERNELS.conv3dFilterGradient,
+  KERNELS.batchNormTrain,
+  KERNELS.batchNormTrainGradient,
+  KERNELS.scaleShift,
+  KERNELS.scaleShiftGradient,
+  KERNELS.normPoolGradient,
+]);
 
 let registered = false;
 
@@ -33,7 +47,10 @@ export function registerWebgpuKernels(): void {
     tf.registerKernel({
       kernelName,
       backendName: BACKEND_NAME,
-      kernelFunc: ({ inputs, attrs, backend }) =>
-        implementation(backend as GpuBackend, inputs as Inputs, attrs ?? {}),
+      kernelFunc: ({ inputs, attrs, backend }) => {
+        const gpu = backend as GpuBackend;
+        const run = (given: Inputs) => implementation(gpu, given, attrs ?? {});
+        return READ_HALVES.has(kernelName) ? run(inputs as Inputs) : inSingle(gpu, inputs as Inputs, run);
+      },
     });
 }

@@ -1,47 +1,45 @@
-import { product, type ConvGeometry, type ConvPass } from '../../wasm/conv-geometry';
-import { backwardGather } from './gather-classes';
-import { chooseGemm, type GemmProblem } from './gemm-choice';
+import { product } from '../../wasm/conv-geometry';
+import { estimatedChoice, isTiled, type ConvChoice, type PlannedConv } from './conv-choice';
+import { problemOf } from './conv-problem';
+import type { Abilities } from './product-choice';
+import { tiledScratchBytes } from './tiled-convolution';
+
+/** What else decides how much a convolution borrows. */
+export interface ScratchOf {
+  /** Bytes of a buffer of this GPU at most: tiles are then worked on in more goes. */
+  readonly largest?: number;
+  /** x lies in half precision already: it need not be copied, or has to be written out. */
+  readonly halved?: boolean;
+}
 
 /**
- * Bytes that a convolution borrows beside its tensors, by the built-in choice: partial sums where a sum is cut into parts,
- * and for the gradient of the input a filter whose channels are swapped.
+ * Bytes that a convolution borrows beside its tensors when it is computed as chosen, all of them at once: partial sums where a sum
+ * is cut into parts, for the gradient of the input a filter whose channels are swapped, copies of the operands in half precision,
+ * transformed tiles.
  */
-export function gpuScratchBytes(pass: ConvPass, g: ConvGeometry): number {
-  const taps = product(g.kernel);
-  const positions = g.batch * product(g.output);
-  switch (pass) {
-    case 'y':
-      return partialBytes({
-        kind: 'gather',
-        rows: positions,
-        columns: g.outChannels,
-        depth: taps * g.inChannels,
-        count: 1,
-      });
-    case 'dfilter':
-      return partialBytes({
-        kind: 'filter-gradient',
-        rows: taps * g.inChannels,
-        columns: g.outChannels,
-        depth: positions,
-        count: 1,
-      });
-    case 'dx': {
-      const swapped = g.inChannels === 1 || g.outChannels === 1 ? 0 : 4 * taps * g.inChannels * g.outChannels;
-      const reaching = backwardGather(g).classes.map((axes) => product(axes.map((axis) => axis.taps)));
-      const problem: GemmProblem = {
-        kind: 'gather',
-        rows: g.batch * product(g.input),
-        columns: g.inChannels,
-        depth: Math.max(...reaching) * g.outChannels,
-        count: 1,
-      };
-      return swapped + partialBytes(problem);
-    }
-  }
+export function scratchBytes(
+  { pass, g }: Pick<PlannedConv, 'pass' | 'g'>,
+  choice: ConvChoice,
+  { largest = Infinity, halved = false }: ScratchOf = {},
+): number {
+  const filter = product(g.kernel) * g.inChannels * g.outChannels;
+  const x = g.batch * product(g.input) * g.inChannels;
+  const readsX = halved && pass !== 'dx';
+  // Gradients of filters read it as it lies.
+  const written = readsX && pass === 'y' && choice.way !== 'matrix-halves' ? 4 * x : 0;
+  const swapped = pass === 'dx' && g.inChannels > 1 && g.outChannels > 1 ? 4 * filter : 0;
+  if (isTiled(choice)) return written + swapped + tiledScratchBytes(pass, g, choice, largest);
+  const { rows, columns } = problemOf(pass, g);
+  const partial = choice.parts === 1 ? 0 : 4 * choice.parts * rows * columns;
+  if (choice.way !== 'matrix-halves') return written + swapped + partial;
+  const y = g.batch * product(g.output) * g.outChannels;
+  const copied = readsX ? 0 : x;
+  return swapped + partial + 2 * { y: copied + filter, dx: y + filter, dfilter: copied + y }[pass];
 }
 
-function partialBytes(problem: GemmProblem): number {
-  const { parts } = chooseGemm(problem);
-  return parts === 1 ? 0 : 4 * parts * problem.rows * problem.columns;
-}
+/** The same of the choice where nothing was timed: what an estimate of a step's memory counts on. */
+export const estimatedScratchBytes = (
+  conv: PlannedConv,
+  abilities: Abilities = {},
+  of: ScratchOf = {},
+): number => scratchBytes(conv, estimatedChoice(conv, abilities), of);

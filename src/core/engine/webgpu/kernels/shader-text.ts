@@ -52,6 +52,10 @@ export const lanesFor = (...sizes: readonly number[]): Lanes =>
 export const laneTypes = (lanes: Lanes): string =>
   lanes === 4 ? 'alias T = vec4<f32>;\nalias I = vec4<i32>;' : 'alias T = f32;\nalias I = i32;';
 
+/** {@link laneTypes}, and `H`: as many halves, where a buffer has them. They come in fours. */
+export const laneTypesWith = (halves: boolean, lanes: Lanes): string =>
+  halves ? `enable f16;\n${laneTypes(lanes)}\nalias H = vec4<f16>;` : laneTypes(lanes);
+
 /** An entry point whose body runs for every `i` below `sizes.count`. Threads of a workgroup take neighbours: coalesced. */
 export function forEach(body: string): string {
   return `

@@ -58,11 +58,11 @@ export function sharesOf({ rows, columns, depth, threads }: TileProduct): {
 /** How operands lie in the tensors' memory: halves are copies that were made before. */
 export type Operands = 'f32' | 'f16';
 
-/** Registers for what the next step needs. */
-export function nextText(product: TileProduct, operands: Operands): string {
+/** Registers for what the next step needs. @param left where the left operand lies otherwise */
+export function nextText(product: TileProduct, operands: Operands, left = operands): string {
   const { lefts, rights } = sharesOf(product);
   return `
-${unrolled(lefts, (i) => `  var nextLeft${i}: vec4<${operands}>;`)}
+${unrolled(lefts, (i) => `  var nextLeft${i}: vec4<${left}>;`)}
 ${unrolled(rights, (i) => `  var nextRight${i}: vec4<${operands}>;`)}`;
 }
 

@@ -105,6 +105,21 @@ export function tiledProblem(pass: ConvPass, g: ConvGeometry, size: TileSize): G
 export const tileForProducts = (pass: ConvPass, g: ConvGeometry, size: TileSize): TileName =>
   chooseGemm(tiledProblem(pass, g, size)).tile;
 
+/** Bytes that a convolution by tiles borrows, the swapped filter of `dx` aside, where a buffer holds `largest` bytes at most. */
+export function tiledScratchBytes(
+  pass: ConvPass,
+  g: ConvGeometry,
+  choice: TiledChoice,
+  largest: number,
+): number {
+  const tiling = tilingOf(pass, g, sizeOf(choice));
+  const { products, tiles } = tiling;
+  const channels = g.inChannels + g.outChannels;
+  const chunk = chunkOf(tiling, channels, largest);
+  const goes = pass === 'dfilter' ? Math.ceil(tiles / chunk) : 1;
+  return 4 * products * (goes * g.inChannels * g.outChannels + chunk * channels);
+}
+
 /** y from x, dx from dy, or the filter's gradient from x and dy, by tiles. */
 export function tiledConvolution(
   backend: GpuBackend,

@@ -9,7 +9,7 @@ import type { CheckpointEditor } from './checkpoint-editor';
 import { WEIGHTS_FILTER } from './checkpoint-panel';
 import { importReview, type ReviewLine } from './import-review';
 
-const TITLE = 'FCD: Import Pretrained Weights';
+const TITLE = 'Import Pretrained Weights';
 
 /** What a keybinding, a test or another extension may know already; what is left out is asked for. */
 const requestSchema = v.object({

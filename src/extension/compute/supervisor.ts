@@ -15,6 +15,7 @@ import type { Runtime } from '../runtime/runtime';
 import { ComputeChild } from './child';
 import { ComputeError, type Activity } from './compute';
 import { doing, type Doing } from './doing';
+import { engineSentence } from './engine-text';
 
 export interface SupervisorLog {
   info(line: string): void;
@@ -308,6 +309,7 @@ export class ComputeSupervisor {
         onEngine: (report) => {
           if (this.child !== child) return;
           this.engine = report;
+          log.info(`#${child.pid ?? '?'} computes with ${engineSentence(report)}: ${report.reason}`);
           this.engines.fire(report);
         },
       },

@@ -1,4 +1,5 @@
 import type { EngineReportMessage } from '../../protocol/compute';
+import { threadsText } from '../compute/engine-text';
 import type { Choice } from '../guide/questions';
 
 /** What computes here, or why the engine that is set does not: then another one can still be chosen. */
@@ -8,7 +9,7 @@ export type Tested = EngineReportMessage | { readonly failure: string };
 export function titleOf(tested: Tested): string {
   if ('failure' in tested) return 'Select Engine';
   const { node, threads } = tested;
-  return `Select Engine (Node.js ${node}, ${threads} ${threads === 1 ? 'thread' : 'threads'})`;
+  return `Select Engine (Node.js ${node}, ${threadsText(threads)})`;
 }
 
 /** What stands in the field over the list: what is asked, or what does not work here. */

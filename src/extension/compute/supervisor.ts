@@ -56,9 +56,12 @@ const IDLE_MS = 15 * 60_000;
 /** A process that has been asked to end is given this long. */
 const REST_MS = 2000;
 
-/** Default time limits. Work on voxels is long on a laptop; headers on a cluster's disk are not instant. */
+/**
+ * Default time limits. Work on voxels is long on a laptop; headers on a cluster's disk are not instant; a GPU in software
+ * on a busy machine takes minutes to be tested.
+ */
 const LIMIT_MS: Readonly<Record<ComputeMethod, number>> = {
-  engine: 60_000,
+  engine: 180_000,
   header: 30_000,
   statistics: 600_000,
   cohort: 300_000,

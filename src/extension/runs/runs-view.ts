@@ -132,9 +132,9 @@ function experimentItem(group: ExperimentGroup, shared: ReadonlySet<string>): vs
   return item;
 }
 
-/** What stands behind a name, after its folder where others have the same name. */
+/** What stands behind a name: with its folder at the end where others have the same name. */
 function described(text: string, path: string, isShared: boolean): string {
-  return isShared ? `${basename(path)} · ${text}` : text;
+  return isShared ? `${text} · ${basename(path)}` : text;
 }
 
 /** Tokens that the menus of package.json ask for. */

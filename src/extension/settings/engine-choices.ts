@@ -14,7 +14,7 @@ export function titleOf(tested: Tested): string {
 
 /** What stands in the field over the list: what is asked, or what does not work here. */
 export function placeholderOf(tested: Tested): string {
-  if ('failure' in tested) return tested.failure;
+  if ('failure' in tested) return 'What is set does not compute here. Which engine should?';
   const unusable = tested.selfTest
     .filter(({ ok }) => !ok)
     .map(({ module, detail }) => `${module}: ${detail}`);

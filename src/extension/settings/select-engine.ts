@@ -13,6 +13,8 @@ export function registerSelectEngine(compute: Compute, tensorflow: string): vsco
   return vscode.commands.registerCommand('fcd.selectEngine', async () => {
     if (!(await trusted('Select Engine'))) return;
     const tested = await test(compute);
+    // Not awaited: a sentence is longer than the field over the list, and another engine can be chosen beside it.
+    if ('failure' in tested) void vscode.window.showWarningMessage(tested.failure);
     const settings = vscode.workspace.getConfiguration('fcd');
     const now = settings.get('engine', 'auto');
     const chosen = await new Questions(titleOf(tested), 1).pick(1, {

@@ -43,7 +43,7 @@ describe('the list of FCD: Select Engine', () => {
     expect(titleOf(ON_A_GPU)).toBe('Select Engine (Node.js v24.21.0, 1 thread)');
     expect(titleOf(ON_THE_PROCESSOR)).toContain('8 threads');
     const failed = { failure: 'No GPU.' };
-    expect(placeholderOf(failed)).toBe('No GPU.');
+    expect(placeholderOf(failed)).toBe('What is set does not compute here. Which engine should?');
     expect(engineChoices(failed, false, 'webgpu').map(({ value }) => value)).toContain('wasm');
   });
 });

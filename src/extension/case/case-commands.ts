@@ -137,8 +137,10 @@ export class CaseCommands implements vscode.Disposable {
     const known = args.image ?? active?.image;
     if (known !== undefined && !(await isFile(known)))
       throw new Error(`${known} is not there. Check the path.`);
+    const read = new Map<string, ModelListing>();
     const listing = async (model: string, image: string): Promise<ModelListing> => {
-      const found = await this.compute.request('model', { model });
+      const found = read.get(model) ?? (await this.compute.request('model', { model }));
+      read.set(model, found);
       await imagesFor(found, image, args.secondImage);
       return found;
     };
@@ -149,11 +151,7 @@ export class CaseCommands implements vscode.Disposable {
     );
     if (answers?.image === undefined || answers.model === undefined) return undefined;
     const { image, model } = answers;
-    const { images, remarks } = await imagesFor(
-      await this.compute.request('model', { model }),
-      image,
-      args.secondImage,
-    );
+    const { images, remarks } = await imagesFor(await listing(model, image), image, args.secondImage);
     return {
       images,
       model,

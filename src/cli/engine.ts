@@ -9,7 +9,11 @@ import { tell } from './terminal';
 export function engineName({ name, module, threads, precision }: EngineReport): string {
   return name === 'webgpu'
     ? `${name}, ${precision}`
-    : `${[name, module].filter(Boolean).join(' ')}, ${threads} threads`;
+    : `${[name, module].filter(Boolean).join(' ')}, ${threadsText(threads)}`;
+}
+
+function threadsText(threads: number): string {
+  return `${threads} ${threads === 1 ? 'thread' : 'threads'}`;
 }
 
 /** Does work with the engine that the flags name, and closes it whatever happens. */
@@ -107,8 +111,8 @@ export async function withEngineOf<T>(
     if (engine.threads !== threads)
       tell(
         name === 'tensorflow'
-          ? `The run began with ${threads} threads and goes on with ${engine.threads}: TensorFlow may round otherwise then.`
-          : `The run began with ${threads} threads and goes on with ${engine.threads}: the same numbers to the bit, at another pace.`,
+          ? `The run began with ${threadsText(threads)} and goes on with ${engine.threads}: TensorFlow may round otherwise then.`
+          : `The run began with ${threadsText(threads)} and goes on with ${engine.threads}: the same numbers to the bit, at another pace.`,
       );
     return work(engine);
   });

@@ -29,21 +29,27 @@ function program(): Command {
     .version(VERSION)
     .showHelpAfterError('(fcd --help and fcd COMMAND --help tell the options)')
     .exitOverride();
-  addDoctor(fcd);
-  addCohortCommands(fcd);
-  addWeights(fcd);
-  addInspect(fcd);
-  addImport(fcd);
-  addExport(fcd);
-  addTrain(fcd);
-  addPretrain(fcd);
-  addPredict(fcd);
-  addExplain(fcd);
-  addHeatScore(fcd);
-  addExperiment(fcd);
-  addReport(fcd);
-  addDemo(fcd);
+  const groups: readonly (readonly [string, ...((fcd: Command) => void)[]])[] = [
+    ['To begin with:', addDemo, addDoctor],
+    ['Cohorts:', addCohortCommands],
+    ['Weights:', addWeights, addInspect, addImport, addExport],
+    ['Training:', addPretrain, addTrain, addExperiment, addReport],
+    ['One case:', addPredict, addExplain, addHeatScore],
+  ];
+  for (const [heading, ...add] of groups) {
+    fcd.commandsGroup(heading);
+    for (const one of add) one(fcd);
+  }
+  fcd.commandsGroup(groups[0][0]);
+  fcd.helpCommand('help [command]', 'the options of a command');
+  for (const command of fcd.commands) nameRequired(command);
   return fcd;
+}
+
+/** Puts the options that a command cannot do without into its usage line. */
+function nameRequired(command: Command): void {
+  const required = command.options.filter(({ mandatory }) => mandatory).map(({ flags }) => flags);
+  if (required.length > 0) command.usage([...required, '[options]'].join(' '));
 }
 
 async function main(): Promise<number> {

@@ -29,21 +29,53 @@ export interface NetworkFlags {
   readonly axes?: Axes;
 }
 
-export function addNetworkOptions(command: Command): Command {
-  return addGeometryOption(
-    command.addOption(new Option('--arch <name>', 'network').choices([...ARCHITECTURES])),
-  )
-    .addOption(
-      new Option('--shortcut <type>', 'A (18, 34) or B (10, 50, 101) by default').choices([...SHORTCUTS]),
-    )
-    .option('--width <share>', 'scales all channels: 1, 1/2, 1/4, 1/8', width)
-    .addOption(new Option('--axes <order>', 'which voxel axis is the depth').choices([...AXES]));
+/**
+ * @param from a network is made anew, or is that of a file, and is only named where the file does not tell it
+ * @param arch depth where none is named
+ */
+export function addNetworkOptions(command: Command, from: 'anew' | 'file', arch?: Architecture): Command {
+  const otherwise = (text: string): string => (from === 'anew' ? ` (default: ${text})` : '');
+  return underHeading(
+    command,
+    from === 'anew' ? 'Network:' : 'Network, where the file does not tell it:',
+    () => {
+      command.addOption(
+        new Option('--arch <name>', `depth of the 3D ResNet${arch ? ` (default: ${arch})` : ''}`).choices([
+          ...ARCHITECTURES,
+        ]),
+      );
+      addGeometryOption(command, `strides and dilations${otherwise('paper')}`)
+        .addOption(
+          new Option(
+            '--shortcut <type>',
+            `where a block changes the shape: A has no weights, B a convolution${otherwise('A for 18 and 34, else B')}`,
+          ).choices([...SHORTCUTS]),
+        )
+        .option(
+          '--width <share>',
+          `share of the channels in every layer: 1, 1/2, 1/4, 1/8${otherwise('1')}`,
+          width,
+        )
+        .addOption(
+          new Option(
+            '--axes <order>',
+            `which voxel axis is the depth${otherwise('ijk; of medicalnet kji')}`,
+          ).choices([...AXES]),
+        );
+    },
+  );
 }
 
-export function addGeometryOption(command: Command): Command {
-  return command.addOption(
-    new Option('--geometry <name>', 'strides and dilations').choices(Object.keys(GEOMETRIES)),
-  );
+export function addGeometryOption(command: Command, what = 'strides and dilations'): Command {
+  return command.addOption(new Option('--geometry <name>', what).choices(Object.keys(GEOMETRIES)));
+}
+
+/** Lets options stand under a heading of their own in the help. */
+export function underHeading(command: Command, heading: string, add: () => void): Command {
+  const before = command.optionsGroup();
+  command.optionsGroup(heading);
+  add();
+  return command.optionsGroup(before);
 }
 
 /** What was given, without what was not. */
@@ -63,21 +95,28 @@ export interface RecipeFlags {
   readonly mask?: Recipe['mask'];
 }
 
-export function addRecipeOptions(command: Command): Command {
-  return command
-    .option('--preprocess <recipe>', 'standard, none, or a JSON file')
-    .option('--spacing <mm>', 'voxel size, one number or I,J,K', (text) => triple(text, '--spacing'))
-    .option('--shape <IxJxK>', 'grid after cropping and padding', (text) => shape(text))
-    .addOption(
-      new Option('--mask <source>', 'brain mask for normalisation').choices([
-        'auto',
-        'given',
-        'intracranial',
-        'otsu',
-        'nonzero',
-        'none',
-      ]),
-    );
+/** @param otherwise how scans are prepared where no option says it */
+export function addRecipeOptions(command: Command, otherwise: string): Command {
+  return underHeading(command, 'How scans are prepared:', () => {
+    command
+      .option('--preprocess <recipe>', `standard, none, or a JSON file (default: ${otherwise})`)
+      .option('--spacing <mm>', 'voxel size in mm, one number or I,J,K (standard: 1)', (text) =>
+        triple(text, '--spacing'),
+      )
+      .option('--shape <IxJxK>', 'grid after cropping and padding (standard: 160x256x256)', (text) =>
+        shape(text),
+      )
+      .addOption(
+        new Option('--mask <source>', 'brain mask for normalisation (standard: intracranial)').choices([
+          'auto',
+          'given',
+          'intracranial',
+          'otsu',
+          'nonzero',
+          'none',
+        ]),
+      );
+  });
 }
 
 /**
@@ -116,12 +155,17 @@ export interface EngineFlags {
 }
 
 export function addEngineOptions(command: Command): Command {
-  return command
-    .addOption(new Option('--engine <name>', 'what computes').choices(['auto', ...ENGINES]).default('auto'))
-    .option(
-      '--module <name>',
-      'kernels of the engine wasm by name (default: the fastest that computes rightly)',
+  return underHeading(command, 'What computes:', () => engineOptions(command));
+}
+
+function engineOptions(command: Command): void {
+  command
+    .addOption(
+      new Option('--engine <name>', 'auto: a GPU that computes rightly, else the processor')
+        .choices(['auto', ...ENGINES])
+        .default('auto'),
     )
+    .option('--module <name>', 'engine wasm: kernels by name (default: the fastest that compute rightly)')
     .option(
       '--tensorflow <folder>',
       "engine tensorflow: a folder in which npm installed @tensorflow/tfjs-node-gpu or -node ('.' for this one)",
@@ -130,15 +174,15 @@ export function addEngineOptions(command: Command): Command {
     .addOption(
       new Option(
         '--precision <name>',
-        'f16: convolutions multiply in half precision and training keeps activations in it, on a GPU that has it (default: f32)',
+        'engine webgpu: f16 lets convolutions multiply, and training keep activations, in half precision (default: f32)',
       ).choices([...PRECISIONS]),
     )
     .option(
       '--gpu-memory <GB>',
-      "so much of a GPU's memory may be taken (default: as much as there is, which WebGPU does not tell)",
+      "engine webgpu: how much of the GPU's memory may be taken (default: no limit, for WebGPU does not tell how much there is)",
       gigabytes,
     )
-    .option('--threads <n>', 'threads of the engine (default: physical cores)', wholeNumber(1))
+    .option('--threads <n>', 'threads (default: physical cores)', wholeNumber(1))
     .option('--background', 'one thread at low priority, for work beside a training run');
 }
 

@@ -8,7 +8,7 @@ import {
   type TrainingConfig,
 } from '../core/train/config';
 import { NO_FINE_TUNING, stagesNamed, type FineTuning } from '../core/train/fine-tuning';
-import { numberWithin, wholeNumber } from './options';
+import { numberWithin, underHeading, wholeNumber } from './options';
 
 export interface TrainingFlags {
   readonly training?: string;
@@ -28,10 +28,18 @@ export interface TrainingFlags {
 
 /** How to train: a JSON file for everything, flags for what is changed most. */
 export function addTrainingOptions(command: Command, base = DEFAULT_TRAINING): Command {
-  return command
+  return underHeading(command, 'How it is trained:', () => trainingOptions(command, base));
+}
+
+function trainingOptions(command: Command, base: TrainingConfig): void {
+  command
     .option('--training <file>', 'training configuration as JSON (what is not in it keeps its default)')
-    .option('--epochs <n>', `epochs (default ${base.epochs})`, wholeNumber(1))
-    .option('--batch <n>', `volumes per step (default ${base.batchSize})`, wholeNumber(1))
+    .option(
+      '--epochs <n>',
+      `passes over the data${base.patience > 0 ? ', at most' : ''} (default: ${base.epochs})`,
+      wholeNumber(1),
+    )
+    .option('--batch <n>', `volumes in a step (default: ${base.batchSize})`, wholeNumber(1))
     .option(
       '--micro-batch <n>',
       'volumes computed at once (default: the batch, or the largest part of it that fits the memory)',
@@ -41,13 +49,25 @@ export function addTrainingOptions(command: Command, base = DEFAULT_TRAINING): C
       '--checkpoint-activations',
       'keep less for the backward pass and compute it again: a third slower (default: where memory asks for it)',
     )
-    .option('--no-checkpoint-activations', 'never do so')
+    .option('--no-checkpoint-activations', 'never checkpoint activations')
     .addOption(
-      new Option('--optimiser <name>', `default ${base.optimiser.kind}`).choices(['sgd', 'adam', 'adamw']),
+      new Option('--optimiser <name>', `optimiser (default: ${base.optimiser.kind})`).choices([
+        'sgd',
+        'adam',
+        'adamw',
+      ]),
     )
-    .option('--lr <rate>', 'learning rate', numberWithin(1e-9, 10))
-    .option('--weight-decay <rate>', 'weight decay', numberWithin(0, 1))
-    .option('--patience <epochs>', 'early stopping; 0: none, and no validation split', wholeNumber(0))
+    .option('--lr <rate>', `learning rate (default: ${base.optimiser.learningRate})`, numberWithin(1e-9, 10))
+    .option(
+      '--weight-decay <rate>',
+      `weight decay (default: ${base.optimiser.weightDecay}; sgd: ${SGD.weightDecay})`,
+      numberWithin(0, 1),
+    )
+    .option(
+      '--patience <epochs>',
+      `stop after so many epochs without a lower validation loss; 0: never, and no validation split (default: ${base.patience})`,
+      wholeNumber(0),
+    )
     .option(
       '--lr-encoder-factor <share>',
       "learning rate of the encoder as a share of the classifier's (MedicalNet: 0.01)",

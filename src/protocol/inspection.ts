@@ -52,6 +52,8 @@ export const listingSchema = v.object({
   learnable: count,
   /** What the file says of itself. */
   facts: v.array(v.object({ name: v.string(), value: v.string() })),
+  /** The grid that its network was trained on, `IxJxK` voxels; null where the file does not say. */
+  grid: v.nullable(v.string()),
   network: v.nullable(foundNetworkSchema),
   /** Why there is no network. */
   reason: v.nullable(v.string()),

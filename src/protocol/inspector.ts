@@ -31,6 +31,8 @@ export type PassState = v.InferOutput<typeof passSchema>;
 
 /** The comparison that is shown: from the file of the editor to the other one. */
 export const comparisonSchema = v.object({
+  /** Names that tell the files apart. */
+  thisName: v.string(),
   otherName: v.string(),
   otherPath: v.string(),
   match: matchSchema,

@@ -93,7 +93,9 @@ describe('opening a checkpoint', () => {
   it('lists the layers of the network on the grid that is chosen', async () => {
     const panel = await openCheckpoint(checkpoint());
     await untilShown(panel, 'the tree', ({ rowCount }) => rowCount > 3);
-    await panel.go({ tab: 'network', grid: '32x64x48' });
+    await panel.go({ tab: 'network' });
+    await untilShown(panel, 'its own grid at first', (one) => one.text.includes('pass of 1 × 24×32×24'));
+    await panel.go({ grid: '32x64x48' });
     const { text } = await untilShown(panel, 'the layers', (one) => one.text.includes('8 × 16×32×24'));
     match(text, /[\d,]+ parameters, [\d.]+ MFLOP a forward pass of 1 × 32×64×48/);
     await panel.go({ grid: 'large' });

@@ -67,7 +67,7 @@ describe('commands that ask', () => {
     );
     await panel.whenDrawn();
     ok(offered.length > 0);
-    for (const { label } of offered) ok(/gradcam|hirescam/.test(label), label);
+    for (const { label } of offered) ok(/^(Grad-CAM|HiResCAM) · layer/.test(label), label);
     equal(panel.shown.map, map);
   });
 });

@@ -17,6 +17,7 @@ import { describeSpec, networkSpec } from '../../core/model/spec';
 import { writeReport } from '../../core/report/write-report';
 import type { TrainingConfig } from '../../core/train/config';
 import { STANDARD, type Recipe } from '../../core/volume/recipe';
+import { engineName } from '../engine';
 import { addEngineOptions, modalityOption, wholeNumber, type EngineFlags } from '../options';
 import { resultLines } from '../result-lines';
 import { duration, Progress, print, stopOnInterrupt, tell } from '../terminal';
@@ -106,7 +107,7 @@ async function run(flags: DemoFlags): Promise<void> {
   const cohort = await cohortOf(plan, out, flags, progress, signal);
   const { usable } = casesWith(cohort, flags.modality);
   const engine = await openEngine(flags);
-  tell(`Engine ${engine.name} ${engine.module ?? ''}, ${engine.threads} threads: ${engine.reason}`);
+  tell(`Engine ${engineName(engine)}: ${engine.reason}`);
   const spec = networkSpec({
     arch: 'resnet10',
     geometry: 'compact',

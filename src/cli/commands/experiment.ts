@@ -40,6 +40,9 @@ interface ExperimentFlags
   readonly resume?: boolean;
 }
 
+/** Of the study. */
+const DEFAULT_ARCH = 'resnet18';
+
 export function addExperiment(fcd: Command): void {
   const command = fcd
     .command('experiment')
@@ -60,8 +63,8 @@ export function addExperiment(fcd: Command): void {
   addInitOptions(command);
   addFindingOptions(command);
   addTrainingOptions(command);
-  addNetworkOptions(command);
-  addRecipeOptions(command);
+  addNetworkOptions(command, 'anew', DEFAULT_ARCH);
+  addRecipeOptions(command, 'standard');
   addEngineOptions(command).action(run);
 }
 
@@ -69,7 +72,7 @@ async function run(flags: ExperimentFlags): Promise<void> {
   const out = resolve(flags.out);
   const spec = networkSpec({
     ...networkGiven(flags),
-    arch: flags.arch ?? 'resnet18',
+    arch: flags.arch ?? DEFAULT_ARCH,
     inChannels: channelsOf(flags.modality),
   });
   const recipe = await recipeGiven({ ...flags, preprocess: flags.preprocess ?? 'standard' });

@@ -50,8 +50,8 @@ export function addExplain(fcd: Command): void {
     .option('--json', 'JSON on standard output');
   addInputOptions(command);
   addUnusedSeedOption(command);
-  addNetworkOptions(command);
-  addRecipeOptions(command);
+  addNetworkOptions(command, 'file');
+  addRecipeOptions(command, 'that of the checkpoint');
   addEngineOptions(command).action(run);
 }
 

@@ -13,16 +13,16 @@ interface ImportFlags extends NetworkFlags {
 export function addImport(fcd: Command): void {
   const command = fcd
     .command('import')
+    .usage('--out <model.safetensors> [options] <file>')
     .argument('<file>', 'a .pth, .pt or .safetensors file (MedicalNet, MONAI, your own), or a run directory')
     .description(
       'weights trained elsewhere as a checkpoint: what was loaded, what is missing, what does not fit',
-    );
-  addNetworkOptions(command)
+    )
     .option('--in-channels <n>', 'spread a first convolution of one channel over n', wholeNumber(1, 16))
     .option('--out <model.safetensors>', 'the checkpoint to write')
     .option('--yes', 'take the defaults for geometry and axes where nothing tells them')
-    .option('--json', 'JSON on standard output')
-    .action(run);
+    .option('--json', 'JSON on standard output');
+  addNetworkOptions(command, 'file').action(run);
 }
 
 async function run(path: string, flags: ImportFlags): Promise<void> {

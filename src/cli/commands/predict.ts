@@ -29,8 +29,8 @@ export function addPredict(fcd: Command): void {
     .option('--json', 'JSON on standard output; "probability" is that of fcd');
   addInputOptions(command);
   addUnusedSeedOption(command);
-  addNetworkOptions(command);
-  addRecipeOptions(command);
+  addNetworkOptions(command, 'file');
+  addRecipeOptions(command, 'that of the checkpoint');
   addEngineOptions(command).action(run);
 }
 

@@ -60,6 +60,7 @@ interface PretrainFlags extends NetworkFlags, RecipeFlags, EngineFlags, Training
 export function addPretrain(fcd: Command): void {
   const command = fcd
     .command('pretrain')
+    .usage('--tasks <file> --arch <name> --out <run> [options] | --resume <run>')
     .description('an encoder learns to segment: one structure or many, for fcd train --init')
     .option('--tasks <file>', 'tasks.json: structures by label numbers, and whose images and label maps')
     .option('--single <task>', 'learn this one of its tasks (default: all of them together)')
@@ -83,14 +84,14 @@ export function addPretrain(fcd: Command): void {
     .option('--tasks-per-step <n>', 'draw so many tasks for each step (default: all)', wholeNumber(1))
     .option(
       '--decoder-channels <n>',
-      `channels of the decoder at full resolution (default ${DEFAULT_PRETRAINING.decoderChannels})`,
+      `channels of the decoder at full resolution (default: ${DEFAULT_PRETRAINING.decoderChannels})`,
       wholeNumber(1, 512),
     )
     .option('--seed <n>', 'decides folds, order, augmentation and initialisation', wholeNumber(0), 42)
     .option('--out <run>', 'the run directory to make');
   addTrainingOptions(command, DEFAULT_PRETRAINING.training);
-  addNetworkOptions(command);
-  addRecipeOptions(command);
+  addNetworkOptions(command, 'anew');
+  addRecipeOptions(command, "standard on each scan's own grid");
   addEngineOptions(command);
   // A run that goes on is what its run.json says; only threads, engine and memory may follow the machine.
   const decided = command.options

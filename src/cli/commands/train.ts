@@ -47,6 +47,7 @@ interface TrainFlags extends NetworkFlags, RecipeFlags, EngineFlags, TrainingFla
 export function addTrain(fcd: Command): void {
   const command = fcd
     .command('train')
+    .usage('--cohort <dir> --arch <name> --out <run> [options] | --resume <run>')
     .description('one fit: training, then predictions, class maps and Heat-Scores of the held-out fold')
     .option('--cohort <dir>', 'a BIDS directory or a manifest')
     .addOption(modalityOption())
@@ -61,8 +62,8 @@ export function addTrain(fcd: Command): void {
   addInitOptions(command);
   addFindingOptions(command);
   addTrainingOptions(command);
-  addNetworkOptions(command);
-  addRecipeOptions(command);
+  addNetworkOptions(command, 'anew');
+  addRecipeOptions(command, 'standard');
   addEngineOptions(command);
   // A run that goes on is what its run.json says; only threads, engine and memory may follow the machine.
   const decided = command.options

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { InputError } from '../../core/errors';
-import { factsOfFile } from '../../core/inspect/facts-of-file';
+import { factsOfFile, gridOfFile } from '../../core/inspect/facts-of-file';
 import { layerTable, parseGrid } from '../../core/inspect/layer-table';
 import {
   describeParts,
@@ -45,6 +45,7 @@ export async function checkpoint({
       })),
       learnable: learnableValues(weights),
       facts: factsOfFile(weights),
+      grid: gridOfFile(weights)?.join('x') ?? null,
       network: 'spec' in network ? foundNetwork(network) : null,
       reason: 'spec' in network ? null : network.reason,
       warnings: [...weights.warnings],

@@ -47,6 +47,11 @@ export function factsOfFile({ metadata }: Pick<OpenWeights, 'metadata'>): Fact[]
   return said ? [...factsOf(said), ...facts] : facts;
 }
 
+/** The grid that a file's network was trained on, in voxels i x j x k; null where it does not say. */
+export function gridOfFile({ metadata }: Pick<OpenWeights, 'metadata'>): readonly number[] | null {
+  return ownRecord(metadata[KEY])?.recipe?.shape ?? null;
+}
+
 function ownRecord(text: string | undefined): Own | undefined {
   if (text === undefined) return undefined;
   try {
@@ -63,10 +68,10 @@ function factsOf({ modality, seen, recipe, imported, pretraining }: Own): Fact[]
   if (imported) facts.push({ name: 'Imported from', value: importText(imported) });
   if (modality !== undefined) facts.push({ name: 'Sees', value: modality });
   if (recipe) {
-    const spacing = recipe.spacing ? `${recipe.spacing.map(String).join(' x ')} mm` : 'the scan’s own voxels';
+    const spacing = recipe.spacing ? `${recipe.spacing.map(String).join(' × ')} mm` : 'the scan’s own voxels';
     facts.push({
       name: 'Prepared as',
-      value: recipe.shape ? `${recipe.shape.join(' x ')} voxels, ${spacing}` : spacing,
+      value: recipe.shape ? `${recipe.shape.join(' × ')} voxels, ${spacing}` : spacing,
     });
   }
   if (seen) facts.push({ name: 'Has seen', value: `${seen.length} ${seen.length === 1 ? 'head' : 'heads'}` });

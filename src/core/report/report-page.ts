@@ -1,4 +1,5 @@
 import { relative } from 'node:path';
+import { methodName } from '../../protocol/cam-method';
 import type { MapResult, MetricRecord, Results } from '../../protocol/results';
 import { curvesSvg } from './curves-svg';
 import { STYLE } from './style';
@@ -17,8 +18,6 @@ const METRICS: Record<keyof Results['metrics'], string> = {
   f1: 'F1',
   auc: 'AUC',
 };
-
-const METHODS: Record<string, string> = { gradcam: 'Grad-CAM', hirescam: 'HiResCAM' };
 
 /** The report as one self-contained HTML page. Links to maps are relative to `folder`. */
 export function reportPage(
@@ -101,7 +100,7 @@ function headline(results: Results): string {
   if (map) {
     cards.push(
       card(
-        `Heat-Score, ${METHODS[map.method] ?? map.method} ${map.layer}`,
+        `Heat-Score, ${methodName(map.method)} ${map.layer}`,
         number(map.heatScore.value, 2),
         interval(map.heatScore),
       ),
@@ -149,7 +148,7 @@ function mapsTable({ maps }: Results): string {
     return '<p>No patient with a lesion mask was in a test fold: there is nothing to score.</p>';
   const rows = maps.map((map) => {
     const { companions } = map;
-    return `<tr><th>${METHODS[map.method] ?? escape(map.method)} at ${escape(map.layer)} <small>${escape(map.align)}</small></th>
+    return `<tr><th>${escape(methodName(map.method))} at ${escape(map.layer)} <small>${escape(map.align)}</small></th>
 <td class="number">${number(map.heatScore.value, 2)} <small>${interval(map.heatScore, 2)}</small></td>
 <td class="number">${nullCell(map)}</td>
 <td class="number">${untrainedCell(map)}</td>
@@ -198,7 +197,7 @@ function casesTable(results: Results, folder: string): string {
     const right = one.yTrue === one.yPred;
     return `<tr><td>${escape(one.participantId)}</td><td>${escape(one.source)}</td><td class="number">${one.fold + 1}</td><td>${one.yTrue ? 'fcd' : 'control'}</td><td class="${right ? 'right' : 'wrong'}">${one.yPred ? 'fcd' : 'control'}</td><td class="number">${one.pFcd.toFixed(3)}</td><td class="number">${one.roiMl === null ? '' : one.roiMl.toFixed(1)}</td><td class="number">${maps}</td></tr>`;
   });
-  const names = results.maps.map((map) => `${METHODS[map.method] ?? map.method} ${map.layer}`).join(' / ');
+  const names = results.maps.map((map) => `${methodName(map.method)} ${map.layer}`).join(' / ');
   return `<details><summary>${results.cases.length} cases</summary><table><thead><tr><th>Case</th><th>Head</th><th>Fold</th><th>Is</th><th>Predicted</th><th>p(fcd)</th><th>Lesion, ml</th><th>Heat-Score ${escape(names)}</th></tr></thead><tbody>${rows.join('')}</tbody></table></details>`;
 }
 

@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
 import * as v from 'valibot';
+import { methodName } from '../../protocol/cam-method';
 import { pretrainingResultsSchema } from '../../protocol/pretraining';
 import { resultsSchema, type CaseResult, type Results } from '../../protocol/results';
 import { InputError, messageOf } from '../errors';
@@ -65,9 +66,4 @@ async function caseFigure(one: CaseResult, results: Results): Promise<CaseFigure
     detail: `${verdict}, p(fcd) = ${one.pFcd.toFixed(2)}${size}, ${place}`,
     pictures,
   };
-}
-
-/** `gradcam` as people write it. */
-export function methodName(method: string): string {
-  return { gradcam: 'Grad-CAM', hirescam: 'HiResCAM' }[method] ?? method;
 }

@@ -174,7 +174,8 @@ function remedies(training: TrainingConfig): { readonly flags: string; readonly 
   ];
 }
 
+/** Never 0.00: a little is not nothing. */
 function gigabytes(bytes: number): string {
-  const whole = bytes / 2 ** 30;
+  const whole = Math.max(0.01, bytes / 2 ** 30);
   return whole.toFixed(whole < 1 ? 2 : 1);
 }

@@ -131,16 +131,20 @@ export function* changeInSteps(
     addUp(numbersOf(here, at, end), numbersOf(there, at, end), sums);
     yield end - at;
   }
-  const { compared, changed, aa, bb, ab, dd, max } = sums;
+  const { compared, changed, aa, bb, dd, max } = sums;
   const l2 = Math.sqrt(dd);
   const length = Math.sqrt(aa);
   return {
     ...pair,
     ...{ compared, notFinite: total - compared, changed, length, l2, max },
     relative: l2 === 0 ? 0 : length === 0 ? null : l2 / length,
-    // Rounding may lift it above 1.
-    cosine: aa === 0 || bb === 0 ? null : Math.max(-1, Math.min(1, ab / (length * Math.sqrt(bb)))),
+    cosine: aa === 0 || bb === 0 ? null : changed === 0 ? 1 : cosineOf(sums),
   };
+}
+
+/** Rounding may lift it above 1. */
+function cosineOf({ aa, bb, ab }: Sums): number {
+  return Math.max(-1, Math.min(1, ab / (Math.sqrt(aa) * Math.sqrt(bb))));
 }
 
 interface Sums {

@@ -12,11 +12,24 @@ import type { VolumeEditor } from '../volume/volume-editor';
 import type { VolumePanel } from '../volume/volume-panel';
 import { workspaceRoots } from '../volume/workspace-maps';
 import { brainMaskOf, imagesFor } from './case-images';
-import { chooseModel } from './choose-model';
-import { chooseScan } from './choose-scan';
+import { askCase } from './case-guide';
+import type { MapClass, Method } from './choose-map-kind';
 import { mapName } from './map-place';
 
-const DEFAULT_LAYER = 'layer4';
+const PREDICT = 'Predict Case';
+const SHOW_GRAD_CAM = 'Show Grad-CAM';
+
+interface ChosenCase {
+  readonly images: readonly string[];
+  readonly roi: string | null;
+  readonly brain: string | null;
+  readonly model: string;
+  readonly remarks: readonly string[];
+  /** Of a class map; of a prediction these say nothing. */
+  readonly layer: string;
+  readonly method: Method;
+  readonly of: MapClass;
+}
 
 /** FCD: Predict Case and FCD: Show Grad-CAM: one scan through one network, the result over the scan. */
 export class CaseCommands implements vscode.Disposable {
@@ -33,10 +46,10 @@ export class CaseCommands implements vscode.Disposable {
   ) {
     this.disposables = [
       vscode.commands.registerCommand('fcd.predictCase', (args: unknown) =>
-        this.told('FCD: Predict Case', () => this.predict(caseArgs(args, 'fcd.predictCase'))),
+        this.told(PREDICT, () => this.predict(caseArgs(args, 'fcd.predictCase'))),
       ),
       vscode.commands.registerCommand('fcd.showGradCam', (args: unknown) =>
-        this.told('FCD: Show Grad-CAM', () => this.showGradCam(caseArgs(args, 'fcd.showGradCam'))),
+        this.told(SHOW_GRAD_CAM, () => this.showGradCam(caseArgs(args, 'fcd.showGradCam'))),
       ),
     ];
   }
@@ -46,12 +59,11 @@ export class CaseCommands implements vscode.Disposable {
   }
 
   private async predict(args: CaseArgs): Promise<Prediction | undefined> {
-    const title = 'FCD: Predict Case';
-    if (!(await trusted(title))) return undefined;
-    const chosen = await this.scanAndModel(args, title);
+    if (!(await trusted(PREDICT))) return undefined;
+    const chosen = await this.chosen(args, PREDICT);
     if (!chosen) return undefined;
     const { images, model, remarks } = chosen;
-    const prediction = await working(`${title}: ${path.basename(images[0])}`, (token, onProgress) =>
+    const prediction = await working(`${PREDICT}: ${path.basename(images[0])}`, (token, onProgress) =>
       this.compute.request(
         'predict',
         { model, images: [...images], ...(chosen.brain ? { brain: chosen.brain } : {}) },
@@ -67,28 +79,21 @@ export class CaseCommands implements vscode.Disposable {
   }
 
   private async showGradCam(args: CaseArgs): Promise<Explanation | undefined> {
-    const title = 'FCD: Show Grad-CAM';
     if (args.image !== undefined && args.map && args.model === undefined) {
       await this.volumes.openCase(args.image, { roi: args.roi, map: args.map }, columnForCase());
       return undefined;
     }
-    if (!(await trusted(title))) return undefined;
+    if (!(await trusted(SHOW_GRAD_CAM))) return undefined;
     const column = columnForCase();
-    const chosen = await this.scanAndModel(args, title);
+    const chosen = await this.chosen(args, SHOW_GRAD_CAM);
     if (!chosen) return undefined;
-    const { images, model, roi, remarks } = chosen;
-    const layer = args.layer ?? (await chooseLayer(chosen.listing, title));
-    if (layer === undefined) return undefined;
-    const method = args.method ?? (await chooseMethod(title));
-    if (method === undefined) return undefined;
-    const of = args.class ?? (await chooseClass(title));
-    if (of === undefined) return undefined;
+    const { images, model, roi, remarks, layer, method, of } = chosen;
 
     const out = path.join(
       await this.mapFolder(),
       mapName({ image: images[0], model, layer, method, class: of }),
     );
-    const explanation = await working(`${title}: ${path.basename(images[0])}`, (token, onProgress) =>
+    const explanation = await working(`${SHOW_GRAD_CAM}: ${path.basename(images[0])}`, (token, onProgress) =>
       this.compute.request(
         'explain',
         {
@@ -124,30 +129,39 @@ export class CaseCommands implements vscode.Disposable {
   }
 
   /** What is computed with what; asks for what the arguments leave open. Undefined where the person gave up. */
-  private async scanAndModel(
+  private async chosen(
     args: CaseArgs,
-    title: string,
-  ): Promise<
-    | {
-        readonly images: readonly string[];
-        readonly roi: string | null;
-        readonly brain: string | null;
-        readonly model: string;
-        readonly listing: ModelListing;
-        readonly remarks: readonly string[];
-      }
-    | undefined
-  > {
+    title: typeof PREDICT | typeof SHOW_GRAD_CAM,
+  ): Promise<ChosenCase | undefined> {
     const active = this.volumes.active?.shown;
-    const image = args.image ?? active?.image ?? (await chooseScan(title));
-    if (image === undefined) return undefined;
-    if (!(await isFile(image))) throw new Error(`${image} is not there. Check the path.`);
-    const model = args.model ?? (await chooseModel(this.context.workspaceState, title));
-    if (model === undefined) return undefined;
-    const listing = await this.compute.request('model', { model });
-    const { images, remarks } = await imagesFor(listing, image, args.secondImage);
-    const brain = args.brain === undefined ? await brainMaskOf(images[0]) : args.brain;
-    return { images, model, listing, remarks, brain, roi: await this.roiOf(args, image, active) };
+    const known = args.image ?? active?.image;
+    if (known !== undefined && !(await isFile(known)))
+      throw new Error(`${known} is not there. Check the path.`);
+    const read = new Map<string, ModelListing>();
+    const listing = async (model: string, image: string): Promise<ModelListing> => {
+      const found = read.get(model) ?? (await this.compute.request('model', { model }));
+      read.set(model, found);
+      await imagesFor(found, image, args.secondImage);
+      return found;
+    };
+    const { layer, method, class: of } = args;
+    const answers = await askCase(
+      { title, map: title === SHOW_GRAD_CAM, memory: this.context.workspaceState, listing },
+      { image: known, model: args.model, layer, method, class: of },
+    );
+    if (answers?.image === undefined || answers.model === undefined) return undefined;
+    const { image, model } = answers;
+    const { images, remarks } = await imagesFor(await listing(model, image), image, args.secondImage);
+    return {
+      images,
+      model,
+      remarks,
+      brain: args.brain === undefined ? await brainMaskOf(images[0]) : args.brain,
+      roi: await this.roiOf(args, image, active),
+      layer: answers.layer ?? '',
+      method: answers.method ?? 'gradcam',
+      of: answers.class ?? 'predicted',
+    };
   }
 
   private async roiOf(
@@ -217,49 +231,6 @@ function shown(prediction: Prediction, model: string, remarks: readonly string[]
     logits,
     remarks: [...remarks, ...prediction.remarks],
   };
-}
-
-async function chooseLayer(listing: ModelListing, title: string): Promise<string | undefined> {
-  const { layers, stages } = listing;
-  if (layers.length === 0) throw new Error(`${listing.title} has no layer that a map can be made of.`);
-  const shownFirst = [...stages].sort(
-    (a, b) => Number(b === DEFAULT_LAYER) - Number(a === DEFAULT_LAYER) || (a < b ? 1 : -1),
-  );
-  const rest = layers.filter((layer) => !stages.includes(layer));
-  const items: vscode.QuickPickItem[] = [
-    ...shownFirst.map((label) => ({
-      label,
-      description: label === DEFAULT_LAYER ? 'the last convolutional stage, as in the study' : undefined,
-    })),
-    { label: 'Single layers', kind: vscode.QuickPickItemKind.Separator },
-    ...rest.map((label) => ({ label })),
-  ];
-  return (await vscode.window.showQuickPick(items, { title, placeHolder: 'Of which layer?' }))?.label;
-}
-
-async function chooseMethod(title: string): Promise<'gradcam' | 'hirescam' | undefined> {
-  const items = [
-    {
-      label: 'Grad-CAM',
-      detail: 'Channels weighted by the mean of their gradient, as in the study',
-      method: 'gradcam' as const,
-    },
-    {
-      label: 'HiResCAM',
-      detail: 'Gradient times activation, cell by cell',
-      method: 'hirescam' as const,
-    },
-  ];
-  return (await vscode.window.showQuickPick(items, { title, placeHolder: 'By which method?' }))?.method;
-}
-
-async function chooseClass(title: string): Promise<'predicted' | 'fcd' | 'control' | undefined> {
-  const items = [
-    { label: 'The predicted class', of: 'predicted' as const },
-    { label: 'fcd', detail: 'What speaks for a dysplasia, whatever was predicted', of: 'fcd' as const },
-    { label: 'control', detail: 'What speaks against one', of: 'control' as const },
-  ];
-  return (await vscode.window.showQuickPick(items, { title, placeHolder: 'For which class?' }))?.of;
 }
 
 /** Runs a request with its progress in a notification that can cancel it. */

@@ -1,38 +1,62 @@
 import { stat } from 'node:fs/promises';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
+import { wentBack, type Back, type Choice, type Questions } from '../guide/questions';
 
 const CHECKPOINTS = '**/checkpoints/best/model.safetensors';
 const LAST_MODEL = 'fcd.case.model';
+const BROWSE = '';
 
 /** A run directory (or checkpoint file) to compute with; undefined where the person gave up. */
-export async function chooseModel(memory: vscode.Memento, title: string): Promise<string | undefined> {
+export async function chooseModel(
+  questions: Questions,
+  step: number,
+  memory: vscode.Memento,
+  now: string | undefined,
+): Promise<string | Back | undefined> {
   const runs = await runsWithCheckpoint();
-  const last = memory.get<string>(LAST_MODEL);
-  const items: (vscode.QuickPickItem & { readonly model?: string })[] = runs
-    .sort((a, b) => Number(b.path === last) - Number(a.path === last) || b.modifiedMs - a.modifiedMs)
-    .map((run) => ({
-      label: path.basename(run.path),
-      description: vscode.workspace.asRelativePath(path.dirname(run.path)),
-      detail: `best checkpoint of ${new Date(run.modifiedMs).toLocaleString()}${run.path === last ? ', used last' : ''}`,
-      model: run.path,
-    }));
-  items.push({ label: '$(folder-opened) A checkpoint file…', detail: '.safetensors, .pth or .pt' });
-  const picked = await vscode.window.showQuickPick(items, {
-    title,
-    placeHolder:
+  const last = now ?? memory.get<string>(LAST_MODEL);
+  const answer = await questions.pick(step, {
+    placeholder:
       runs.length > 0
         ? 'Which model?'
-        : 'The workspace has no run with a checkpoint yet: choose a file, or train one (FCD: Train FCD Model)',
-    matchOnDescription: true,
+        : 'No run of this workspace has a checkpoint yet: choose a file, or train one (FCD: Train FCD Model)',
+    choices: rows(runs, last),
+    active: (one) => one === last,
   });
-  if (!picked) return undefined;
-  const model = picked.model ?? (await chooseFile(title));
-  if (model !== undefined) await memory.update(LAST_MODEL, model);
+  if (answer === undefined || wentBack(answer)) return answer;
+  const model = answer === BROWSE ? await chooseFile() : answer;
+  if (model === undefined) return chooseModel(questions, step, memory, now);
+  await memory.update(LAST_MODEL, model);
   return model;
 }
 
-async function runsWithCheckpoint(): Promise<{ path: string; modifiedMs: number }[]> {
+interface TrainedRun {
+  readonly path: string;
+  readonly modifiedMs: number;
+}
+
+/** The one that was used last, the others from the newest on, a file. */
+function rows(runs: readonly TrainedRun[], last: string | undefined): Choice<string>[] {
+  return [
+    ...[...runs]
+      .sort((a, b) => Number(b.path === last) - Number(a.path === last) || b.modifiedMs - a.modifiedMs)
+      .map((run) => ({
+        label: path.basename(run.path),
+        description: vscode.workspace.asRelativePath(path.dirname(run.path)),
+        detail: `best checkpoint, ${new Date(run.modifiedMs).toLocaleString()}${run.path === last ? ', used last' : ''}`,
+        value: run.path,
+      })),
+    {
+      label: '$(folder-opened) A checkpoint file…',
+      description: '.safetensors, .pth or .pt',
+      alwaysShow: true,
+      value: BROWSE,
+    },
+  ];
+}
+
+async function runsWithCheckpoint(): Promise<TrainedRun[]> {
   const files = await vscode.workspace.findFiles(CHECKPOINTS, '**/{node_modules,.git}/**', 1000);
   return Promise.all(
     files.map(async ({ fsPath }) => ({
@@ -42,10 +66,10 @@ async function runsWithCheckpoint(): Promise<{ path: string; modifiedMs: number 
   );
 }
 
-async function chooseFile(title: string): Promise<string | undefined> {
+async function chooseFile(): Promise<string | undefined> {
   const picked = await vscode.window.showOpenDialog({
-    title,
-    openLabel: 'Use this model',
+    title: 'Choose a checkpoint',
+    openLabel: 'Use This Model',
     filters: { Checkpoints: ['safetensors', 'pth', 'pt'] },
   });
   return picked?.[0]?.fsPath;

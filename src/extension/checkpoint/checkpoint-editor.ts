@@ -6,7 +6,7 @@ import { CheckpointPanel, WEIGHTS_FILTER } from './checkpoint-panel';
 
 export const CHECKPOINT_EDITOR = 'fcd.checkpoint';
 
-const TITLE = 'FCD: Compare Checkpoints';
+const TITLE = 'Compare Checkpoints';
 
 /** The read-only editor of .safetensors, .pth and .pt files, and the command that compares two of them. */
 export class CheckpointEditor implements vscode.CustomReadonlyEditorProvider, vscode.Disposable {

@@ -190,8 +190,10 @@ export class CheckpointPanel implements vscode.Disposable {
     const match = await this.compute.request('match', files, { token });
     if (token.isCancellationRequested) return;
     const total = match.pairs.reduce((sum, { bytes }) => sum + bytes, 0);
+    const nameOf = basename(other) === basename(this.file) ? parentAndName : basename;
     const comparison: Comparison = {
-      otherName: basename(other) === basename(this.file) ? parentAndName(other) : basename(other),
+      thisName: nameOf(this.file),
+      otherName: nameOf(other),
       otherPath: other,
       match,
       changes: [],

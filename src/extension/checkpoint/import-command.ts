@@ -4,12 +4,13 @@ import * as v from 'valibot';
 import { AXES_NAMES, GEOMETRY_NAMES, type ImportMessage } from '../../protocol/inspection';
 import type { Compute } from '../compute/compute';
 import { ComputeError } from '../compute/compute';
+import { Questions, askInTurn, named, type Step } from '../guide/questions';
 import { trusted } from '../settings/trust';
 import type { CheckpointEditor } from './checkpoint-editor';
 import { WEIGHTS_FILTER } from './checkpoint-panel';
 import { importReview, type ReviewLine } from './import-review';
 
-const TITLE = 'FCD: Import Pretrained Weights';
+const TITLE = 'Import Pretrained Weights';
 
 /** What a keybinding, a test or another extension may know already; what is left out is asked for. */
 const requestSchema = v.object({
@@ -96,30 +97,38 @@ const AXES: Readonly<Record<(typeof AXES_NAMES)[number], string>> = {
 /** What leaves no trace in tensors and no registry knows. */
 async function askHowTrained(found: ImportMessage, given: Trained): Promise<Trained | undefined> {
   const geometries = GEOMETRY_NAMES.filter((name) => found.geometries.includes(name));
-  const geometry =
-    given.geometry ??
-    (geometries.length === 1
-      ? geometries[0]
-      : (
-          await vscode.window.showQuickPick(
-            geometries.map((name) => ({ label: name, description: GEOMETRIES[name], name })),
-            {
-              title: TITLE,
-              placeHolder: `${found.title}: with which strides and dilations were these weights trained? They leave no trace in tensors.`,
-            },
-          )
-        )?.name);
-  if (geometry === undefined) return undefined;
-  const names = geometry === 'medicalnet' ? (['kji', 'ijk'] as const) : (['ijk', 'kji'] as const);
-  const axes =
-    given.axes ??
-    (
-      await vscode.window.showQuickPick(
-        names.map((name) => ({ label: name, description: AXES[name], name })),
-        { title: TITLE, placeHolder: 'Which voxel axis was the depth in training?' },
-      )
-    )?.name;
-  return axes === undefined ? undefined : { geometry, axes };
+  const first: Trained = {
+    ...given,
+    geometry: given.geometry ?? (geometries.length === 1 ? geometries[0] : undefined),
+  };
+  const unknown = (['geometry', 'axes'] as const).filter((name) => first[name] === undefined);
+  const questions = new Questions(`${TITLE}: ${found.title}`, unknown.length);
+  const steps: Readonly<Record<keyof Trained, Step<Trained>>> = {
+    geometry: async ({ geometry }, step) =>
+      named(
+        'geometry',
+        await questions.pick(step, {
+          placeholder: 'With which strides and dilations was it trained? Tensors do not tell.',
+          choices: geometries.map((name) => ({ label: name, description: GEOMETRIES[name], value: name })),
+          active: (name) => name === geometry,
+        }),
+      ),
+    axes: async ({ geometry, axes }, step) => {
+      const names = geometry === 'medicalnet' ? (['kji', 'ijk'] as const) : (['ijk', 'kji'] as const);
+      return named(
+        'axes',
+        await questions.pick(step, {
+          placeholder: 'Which voxel axis was the depth in training?',
+          choices: names.map((name) => ({ label: name, description: AXES[name], value: name })),
+          active: (name) => name === axes,
+        }),
+      );
+    },
+  };
+  return askInTurn(
+    unknown.map((name) => steps[name]),
+    first,
+  );
 }
 
 /** Shows what would be loaded; the first line goes on to the place to write to. */

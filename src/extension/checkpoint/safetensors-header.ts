@@ -82,6 +82,7 @@ function listing(path: string, fileBytes: number, header: v.InferOutput<typeof h
     })),
     learnable: 0,
     facts: metadata.map(([name, value]) => ({ name, value: value.slice(0, LONGEST_FACT) })),
+    grid: null,
     network: null,
     reason: null,
     warnings: [],

@@ -1,4 +1,5 @@
 import type { CohortListing, Subject } from '../../protocol/compute';
+import { methodName } from '../../protocol/cam-method';
 import type { CaseResult, CohortResults } from './case-results';
 
 /** `8 patients, 8 controls`. */
@@ -22,34 +23,40 @@ export function subjectDescription(subject: Subject, result: CaseResult | undefi
   return parts.join(' · ');
 }
 
-/** Facts of a subject, each with what it is. */
+/**
+ * Facts of a subject, each with what it is.
+ * @param shown how a path is written
+ */
 export function subjectFacts(
   subject: Subject,
   result: CaseResult | undefined,
   results: CohortResults | undefined,
+  shown: (path: string) => string,
 ): (readonly [string, string])[] {
+  const { T1w, FLAIR } = subject.images;
   const facts: (readonly [string, string | null | undefined])[] = [
     ['Group', subject.group],
     ['Head (source)', subject.source === subject.participantId ? undefined : subject.source],
     ['Twin', subject.twin],
-    ['T1w', subject.images.T1w],
-    ['FLAIR', subject.images.FLAIR],
-    ['Lesion mask', subject.roi],
-    ['Brain mask', subject.brain],
+    ['T1w', T1w && shown(T1w)],
+    ['FLAIR', FLAIR && shown(FLAIR)],
+    ['Lesion mask', subject.roi && shown(subject.roi)],
+    ['Brain mask', subject.brain && shown(subject.brain)],
     ['Missing', subject.unavailable.length > 0 ? subject.unavailable.join('; ') : undefined],
     ['Prediction', result && `${result.predicted}, probability of fcd ${result.pFcd.toFixed(4)}`],
     [
       'Heat-Score (roi/brain, chance 1)',
       result &&
         (typeof result.heatScore === 'number'
-          ? `${result.heatScore.toFixed(3)} (${result.method} at ${result.layer})`
+          ? `${result.heatScore.toFixed(3)} (${methodName(result.method ?? 'map')} at ${result.layer})`
           : result.heatScore === null
             ? `none: ${result.flags.join(', ')}`
             : undefined),
     ],
     [
       'Predicted by',
-      result && `${results?.title ?? ''}, fold ${result.fold + 1}, which never saw this head (${result.run})`,
+      result &&
+        `${results?.title ?? ''}, fold ${result.fold + 1}, which never saw this head (${shown(result.run)})`,
     ],
   ];
   return facts.flatMap(([name, value]) => (value ? [[name, value] as const] : []));

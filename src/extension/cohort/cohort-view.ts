@@ -209,7 +209,10 @@ function subjectItem(subject: Subject, { results, listing }: ShownCohort): vscod
   item.id = `${listing.path}\n${subject.participantId}`;
   item.description = subjectDescription(subject, result);
   item.iconPath = subjectIcon(subject, result);
-  item.tooltip = factsTable(subject.participantId, subjectFacts(subject, result, results));
+  item.tooltip = factsTable(
+    subject.participantId,
+    subjectFacts(subject, result, results, (path) => vscode.workspace.asRelativePath(path)),
+  );
   const image = imageOf(subject, results);
   item.contextValue = image === undefined ? 'subject' : 'subject;image';
   item.accessibilityInformation = { label: `${subject.participantId}, ${item.description}` };

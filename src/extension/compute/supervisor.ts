@@ -15,6 +15,7 @@ import type { Runtime } from '../runtime/runtime';
 import { ComputeChild } from './child';
 import { ComputeError, type Activity } from './compute';
 import { doing, type Doing } from './doing';
+import { engineSentence } from './engine-text';
 
 export interface SupervisorLog {
   info(line: string): void;
@@ -55,9 +56,12 @@ const IDLE_MS = 15 * 60_000;
 /** A process that has been asked to end is given this long. */
 const REST_MS = 2000;
 
-/** Default time limits. Work on voxels is long on a laptop; headers on a cluster's disk are not instant. */
+/**
+ * Default time limits. Work on voxels is long on a laptop; headers on a cluster's disk are not instant; a GPU in software
+ * on a busy machine takes minutes to be tested.
+ */
 const LIMIT_MS: Readonly<Record<ComputeMethod, number>> = {
-  engine: 60_000,
+  engine: 180_000,
   header: 30_000,
   statistics: 600_000,
   cohort: 300_000,
@@ -308,6 +312,7 @@ export class ComputeSupervisor {
         onEngine: (report) => {
           if (this.child !== child) return;
           this.engine = report;
+          log.info(`#${child.pid ?? '?'} computes with ${engineSentence(report)}: ${report.reason}`);
           this.engines.fire(report);
         },
       },

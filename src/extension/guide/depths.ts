@@ -8,7 +8,7 @@ export const DEPTHS: readonly Choice<(typeof ARCHITECTURES)[number]>[] = [
     description: 'basic blocks; the fastest, for trying things out',
     value: 'resnet10',
   },
-  { label: 'ResNet-18', description: 'basic blocks; of the study', value: 'resnet18' },
-  { label: 'ResNet-34', description: 'basic blocks; of the study', value: 'resnet34' },
-  { label: 'ResNet-50', description: 'bottlenecks; of the study, the slowest', value: 'resnet50' },
+  { label: 'ResNet-18', description: 'basic blocks; used in the study', value: 'resnet18' },
+  { label: 'ResNet-34', description: 'basic blocks; used in the study', value: 'resnet34' },
+  { label: 'ResNet-50', description: 'bottlenecks; used in the study, the slowest', value: 'resnet50' },
 ];

@@ -31,7 +31,7 @@ export async function askFolds(
   if (answer === undefined || wentBack(answer)) return answer;
   const all = answer === 'all';
   const text = await questions.input(step, {
-    prompt: all ? howMany : 'Which fold of how many is held out? Written k/K, as in 1/5.',
+    prompt: all ? howMany : 'Which fold should be held out? Write k/K: 1/5 is the first of five.',
     value: all ? String(draft.folds) : `${Math.max(1, draft.fold)}/${draft.folds}`,
     fault: (given) => (all ? wholeNumberFault(given, 2, 'The number of folds') : foldFault(given)),
   });

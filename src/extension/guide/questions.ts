@@ -5,9 +5,14 @@ export interface Choice<T> extends vscode.QuickPickItem {
   readonly value: T;
 }
 
+/** A line over the rows that follow it. */
+export interface Heading extends vscode.QuickPickItem {
+  readonly kind: vscode.QuickPickItemKind.Separator;
+}
+
 export interface PickStep<T> {
   readonly placeholder: string;
-  readonly choices: readonly Choice<T>[] | Promise<readonly Choice<T>[]>;
+  readonly choices: readonly (Choice<T> | Heading)[] | Promise<readonly (Choice<T> | Heading)[]>;
   /** The row that has the focus at first. */
   readonly active: (value: T) => boolean;
 }
@@ -65,7 +70,7 @@ export class Questions {
 
   /** @param step counted from 1 */
   pick<T>(step: number, { placeholder, choices, active }: PickStep<T>): Promise<T | Back | undefined> {
-    const input = vscode.window.createQuickPick<Choice<T>>();
+    const input = vscode.window.createQuickPick<Choice<T> | Heading>();
     input.placeholder = placeholder;
     input.matchOnDescription = true;
     input.matchOnDetail = true;
@@ -73,7 +78,8 @@ export class Questions {
     void Promise.resolve(choices).then(
       (items) => {
         input.items = items;
-        const focus = items.find(({ value }) => active(value)) ?? items[0];
+        const rows = items.filter((item) => 'value' in item);
+        const focus = rows.find(({ value }) => active(value)) ?? rows[0];
         if (focus) input.activeItems = [focus];
         input.busy = false;
       },
@@ -85,7 +91,7 @@ export class Questions {
     return this.ask(step, input, (done) =>
       input.onDidAccept(() => {
         const [chosen] = input.selectedItems;
-        if (chosen) done(chosen.value);
+        if (chosen && 'value' in chosen) done(chosen.value);
       }),
     );
   }
@@ -111,8 +117,11 @@ export class Questions {
     onAccept: (done: (answer: T) => void) => vscode.Disposable,
   ): Promise<T | Back | undefined> {
     input.title = this.title;
-    input.step = step;
-    input.totalSteps = this.total;
+    // A single question is no guide.
+    if (this.total > 1) {
+      input.step = step;
+      input.totalSteps = this.total;
+    }
     input.ignoreFocusOut = true;
     input.buttons = step > 1 ? [vscode.QuickInputButtons.Back] : [];
     const disposables: vscode.Disposable[] = [input];

@@ -3,7 +3,7 @@ import * as vscode from 'vscode';
 import * as v from 'valibot';
 import { trusted } from '../settings/trust';
 import type { RunningTask, TaskRunner } from '../tasks/task-runner';
-import { wholeNumberFault } from '../guide/faults';
+import { folderFault, wholeNumberFault } from '../guide/faults';
 import { Questions, wentBack } from '../guide/questions';
 import { exists } from '../runs/follow-run';
 
@@ -47,9 +47,9 @@ async function ask(folder: vscode.WorkspaceFolder | undefined): Promise<PhantomR
     if (step === 1) {
       const answer = folder
         ? await questions.input(1, {
-            prompt: `In which new folder of ${folder.name}?`,
+            prompt: `Which new folder of ${folder.name} should it go into?`,
             value: out,
-            fault: (text) => (text.trim() === '' ? 'Give the name of a new folder.' : undefined),
+            fault: (text) => folderFault(folder.uri.fsPath, text),
           })
         : await chooseFolder();
       if (answer === undefined || wentBack(answer)) return undefined;
@@ -67,7 +67,7 @@ async function ask(folder: vscode.WorkspaceFolder | undefined): Promise<PhantomR
       step = wentBack(answer) ? 1 : 3;
     } else {
       const answer = await questions.pick<number>(3, {
-        placeholder: 'How hard shall the lesions be to find?',
+        placeholder: 'How hard should the lesions be to find?',
         choices: [
           {
             label: 'Easy',

@@ -98,7 +98,7 @@ export class PretrainCommand implements vscode.Disposable {
       ];
     };
     const tasks = await this.questions.pick(step, {
-      placeholder: 'Which structures, on whose heads?',
+      placeholder: 'Which segmentation tasks?',
       choices: choices(),
       active: (path) => path === draft.tasks,
     });
@@ -116,12 +116,16 @@ export class PretrainCommand implements vscode.Disposable {
     const choices = async (): Promise<Choice<string>[]> => {
       const names = (await readTasks(draft.tasks ?? ''))?.names ?? [];
       return [
-        { label: 'All of them', description: 'many tasks at once, one head each', value: '' },
-        ...names.map((name) => ({ label: name, description: 'this one task alone', value: name })),
+        {
+          label: 'All of them',
+          description: 'multi-task: one encoder, a prediction for each structure',
+          value: '',
+        },
+        ...names.map((name) => ({ label: name, value: name })),
       ];
     };
     const single = await this.questions.pick(step, {
-      placeholder: 'What shall the encoder learn to segment?',
+      placeholder: 'What should the encoder learn to segment?',
       choices: choices(),
       active: (value) => value === draft.single,
     });
@@ -132,7 +136,7 @@ export class PretrainCommand implements vscode.Disposable {
     return named(
       'arch',
       await this.questions.pick<PretrainAnswers['arch']>(step, {
-        placeholder: 'How deep shall the encoder be? Training starts from it at the same depth.',
+        placeholder: 'How deep should the encoder be? A training that starts from it has the same depth.',
         choices: DEPTHS,
         active: (value) => value === draft.arch,
       }),
@@ -141,7 +145,7 @@ export class PretrainCommand implements vscode.Disposable {
 
   private askFolds(draft: Draft, step: number): Asked {
     return askFolds(this.questions, step, draft, {
-      placeholder: 'Whose heads are held out?',
+      placeholder: 'Whose heads should be held out?',
       choices: [
         {
           label: 'One fold',
@@ -154,14 +158,14 @@ export class PretrainCommand implements vscode.Disposable {
           value: 'all',
         },
       ],
-      howMany: 'How many folds? Each head is held out in one of them.',
+      howMany: 'How many folds? Each head is held out exactly once.',
     });
   }
 
   private async askGrid(draft: Draft, step: number): Asked {
     const share = smallWidth(draft.arch) === '1/4' ? 'a quarter' : 'an eighth';
     const grid = await this.questions.pick<PretrainAnswers['grid']>(step, {
-      placeholder: 'On which grid?',
+      placeholder: 'Which voxel grid?',
       choices: [
         {
           label: 'Small',
@@ -181,7 +185,8 @@ export class PretrainCommand implements vscode.Disposable {
 
   private async askEpochs(draft: Draft, step: number): Asked {
     const text = await this.questions.input(step, {
-      prompt: 'How many epochs? The last one counts: nothing is chosen by the held-out heads. Enter starts.',
+      prompt:
+        'How many epochs? The weights of the last one are kept: held-out heads choose nothing. It starts next.',
       value: String(draft.epochs),
       fault: (given) => wholeNumberFault(given, 1, 'The number of epochs'),
     });

@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import type { MetricRecord } from '../../protocol/results';
+import { threadsText } from '../compute/engine-text';
 import type { Outcome, RunSnapshot } from './follow-run';
 import type { ExperimentGroup } from './run-groups';
 
@@ -14,6 +15,11 @@ export function duration(seconds: number): string {
 /** The name of a run, short enough for a narrow view: `resnet18 FLAIR 1/5`. */
 export function runLabel({ record, path }: RunSnapshot): string {
   return record?.name.replace(/,? fold (\d+) of (\d+)$/, ' $1/$2') ?? basename(path);
+}
+
+/** The names that more than one of the rows bears: their folders tell these apart. */
+export function namesakes(names: readonly string[]): ReadonlySet<string> {
+  return new Set(names.filter((name, index) => names.indexOf(name) !== index));
 }
 
 /** What stands behind the name of a run: the least that tells how it goes. */
@@ -117,10 +123,6 @@ export function runFacts(run: RunSnapshot): (readonly [name: string, value: stri
     ...resultFacts(run),
     ['Learns to segment', record?.segmentation && tasksText(record.segmentation.tasks)],
     [
-      'Mean Heat-Score (roi/brain, chance 1)',
-      run.outcome?.heatScore ? metricText(run.outcome.heatScore, 'maps') : undefined,
-    ],
-    [
       'Network',
       record &&
         `${record.network.arch}, ${record.network.geometry}, ${widthText(record.network.width)}, shortcut ${record.network.shortcut}`,
@@ -133,7 +135,7 @@ export function runFacts(run: RunSnapshot): (readonly [name: string, value: stri
           ? 'random weights'
           : `${record.init.strategy ?? record.init.path} (${record.init.loaded} tensors${record.init.sourceModality === undefined ? '' : `, trained on ${record.init.sourceModality}`})`),
     ],
-    ['Cohort', record && `${record.cohort.path} (${record.cohort.cases} cases)`],
+    ['Cohort', record && `${record.cohort.path} (${counted(record.cohort.cases, 'case')})`],
     [
       'Fold',
       record &&
@@ -143,7 +145,7 @@ export function runFacts(run: RunSnapshot): (readonly [name: string, value: stri
     [
       'Engine',
       record &&
-        `${record.engine.name}${record.engine.module ? ` ${record.engine.module}` : ''}, ${record.engine.precision === 'f16' ? 'half precision (f16), ' : ''}${record.engine.threads} threads, Node ${record.engine.node}`,
+        `${record.engine.name}${record.engine.module ? ` ${record.engine.module}` : ''}, ${record.engine.precision === 'f16' ? 'half precision (f16), ' : ''}${threadsText(record.engine.threads)}, Node ${record.engine.node}`,
     ],
     ['Begun', record?.created],
     ['Process', process && `${process.pid} on ${process.host}${life === 'dead' ? ', which is gone' : ''}`],
@@ -156,15 +158,15 @@ export function runFacts(run: RunSnapshot): (readonly [name: string, value: stri
 
 /** What a run came to on its held-out cases or heads. */
 function resultFacts({ outcome, heldOut }: RunSnapshot): (readonly [string, string | undefined])[] {
-  const shown = (metric: MetricRecord | null | undefined, of: string): string | undefined =>
+  const shown = (metric: MetricRecord | null | undefined, of: Counted): string | undefined =>
     metric ? metricText(metric, of) : undefined;
-  const counted =
-    heldOut && `${(heldOut.right / heldOut.n).toFixed(3)}, ${heldOut.right} of ${heldOut.n} cases`;
+  const right =
+    heldOut && `${(heldOut.right / heldOut.n).toFixed(3)}, ${heldOut.right} of ${counted(heldOut.n, 'case')}`;
   return [
-    ['Held-out accuracy', outcome ? shown(outcome.accuracy, 'cases') : counted],
-    ['Held-out AUC', shown(outcome?.auc, 'cases')],
-    ['Mean Heat-Score (roi/brain, chance 1)', shown(outcome?.heatScore, 'maps')],
-    ['Mean Dice over tasks, held-out heads', shown(outcome?.dice, 'heads')],
+    ['Held-out accuracy', outcome ? shown(outcome.accuracy, 'case') : right],
+    ['Held-out AUC', shown(outcome?.auc, 'case')],
+    ['Mean Heat-Score (roi/brain, chance 1)', shown(outcome?.heatScore, 'map')],
+    ['Mean Dice over tasks, held-out heads', shown(outcome?.dice, 'head')],
   ];
 }
 
@@ -241,11 +243,18 @@ function heatScoreText(metric: MetricRecord): string {
 }
 
 /** `0.83 (95 % interval 0.71 to 0.92), 40 cases`. */
-export function metricText({ value, low, high, n, note }: MetricRecord, of: string): string {
+export function metricText({ value, low, high, n, note }: MetricRecord, of: Counted): string {
   if (value === null) return `none${note ? `: ${note}` : ''}`;
   const interval =
     low === null || high === null ? '' : ` (95 % interval ${low.toFixed(3)} to ${high.toFixed(3)})`;
-  return `${value.toFixed(3)}${interval}, ${n} ${of}`;
+  return `${value.toFixed(3)}${interval}, ${counted(n, of)}`;
+}
+
+/** What a metric was taken over. */
+type Counted = 'case' | 'map' | 'head';
+
+function counted(n: number, of: Counted): string {
+  return `${n} ${of}${n === 1 ? '' : 's'}`;
 }
 
 function number(value: number | null): string | undefined {

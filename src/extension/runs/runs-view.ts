@@ -1,9 +1,10 @@
+import { basename } from 'node:path';
 import * as vscode from 'vscode';
 import { factsTable } from './facts-table';
 import type { Work } from '../tasks/task-runner';
 import type { RunSnapshot } from './follow-run';
 import { experimentOf, underWay, type ExperimentGroup } from './run-groups';
-import { experimentDescription, runDescription, runFacts, runLabel } from './run-text';
+import { experimentDescription, namesakes, runDescription, runFacts, runLabel } from './run-text';
 import type { Runs } from './runs';
 import type { RunState } from './run-state';
 
@@ -18,6 +19,8 @@ export class RunsView implements vscode.TreeDataProvider<RunNode>, vscode.Dispos
   readonly onDidChangeTreeData = this.changed.event;
   private readonly disposables: vscode.Disposable[] = [this.changed];
   private following: vscode.Disposable | undefined;
+  /** Names that several rows bear. */
+  private shared: ReadonlySet<string> = new Set();
 
   constructor(private readonly runs: Runs) {
     const view = vscode.window.createTreeView('fcd.runs', { treeDataProvider: this, showCollapseAll: true });
@@ -47,6 +50,9 @@ export class RunsView implements vscode.TreeDataProvider<RunNode>, vscode.Dispos
     if (node?.kind === 'experiment') return node.group.runs.map((run) => ({ kind: 'run', run }));
     if (node) return [];
     await this.runs.find();
+    this.shared = namesakes(
+      this.runs.rows.map((row) => (row.kind === 'run' ? runLabel(row.run) : row.title)),
+    );
     return [
       ...this.runs.pending.map((work) => ({ kind: 'pending' as const, work })),
       ...this.runs.rows.map((row) =>
@@ -62,9 +68,9 @@ export class RunsView implements vscode.TreeDataProvider<RunNode>, vscode.Dispos
       case 'pending':
         return pendingItem(node.work);
       case 'run':
-        return runItem(node.run);
+        return runItem(node.run, this.shared);
       case 'experiment':
-        return experimentItem(node.group);
+        return experimentItem(node.group, this.shared);
     }
   }
 
@@ -84,7 +90,7 @@ function pendingItem({ name, target }: Work): vscode.TreeItem {
   return item;
 }
 
-function runItem(run: RunSnapshot): vscode.TreeItem {
+function runItem(run: RunSnapshot, shared: ReadonlySet<string>): vscode.TreeItem {
   const { record, state, path, hasReport, outcome } = run;
   const inExperiment = experimentOf(path) !== undefined;
   const name = record?.name ?? path;
@@ -92,7 +98,7 @@ function runItem(run: RunSnapshot): vscode.TreeItem {
     inExperiment && record ? `Fold ${record.fold.index + 1} of ${record.fold.count}` : runLabel(run);
   const item = new vscode.TreeItem(label);
   item.id = path;
-  item.description = runDescription(run);
+  item.description = described(runDescription(run), path, !inExperiment && shared.has(label));
   item.iconPath = iconOf(state);
   item.contextValue = contextOf('run', state, hasReport || Boolean(outcome?.accuracy), inExperiment);
   item.tooltip = factsTable(name, runFacts(run));
@@ -100,7 +106,7 @@ function runItem(run: RunSnapshot): vscode.TreeItem {
   return item;
 }
 
-function experimentItem(group: ExperimentGroup): vscode.TreeItem {
+function experimentItem(group: ExperimentGroup, shared: ReadonlySet<string>): vscode.TreeItem {
   const { title, path, state, hasReport, outcome, runs, folds } = group;
   const item = new vscode.TreeItem(
     title,
@@ -109,7 +115,7 @@ function experimentItem(group: ExperimentGroup): vscode.TreeItem {
       : vscode.TreeItemCollapsibleState.Expanded,
   );
   item.id = path;
-  item.description = experimentDescription(group);
+  item.description = described(experimentDescription(group), path, shared.has(title));
   item.iconPath = state === 'waiting' ? new vscode.ThemeIcon('circle-outline') : iconOf(state);
   item.contextValue = contextOf('experiment', state, hasReport || Boolean(outcome?.accuracy), false);
   const first = runs[0];
@@ -124,6 +130,11 @@ function experimentItem(group: ExperimentGroup): vscode.TreeItem {
   ]);
   item.accessibilityInformation = { label: `${title}, ${state}, ${item.description}` };
   return item;
+}
+
+/** What stands behind a name: with its folder at the end where others have the same name. */
+function described(text: string, path: string, isShared: boolean): string {
+  return isShared ? `${text} · ${basename(path)}` : text;
 }
 
 /** Tokens that the menus of package.json ask for. */

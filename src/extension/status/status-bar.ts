@@ -1,10 +1,10 @@
 import * as vscode from 'vscode';
-import type { Compute } from '../compute/compute';
+import type { Activity, Compute } from '../compute/compute';
 import { factsTable } from '../runs/facts-table';
 import { progressText } from '../runs/run-text';
 import type { Runs } from '../runs/runs';
 import type { TaskRunner } from '../tasks/task-runner';
-import { statusText } from './status-text';
+import { statusFacts, statusText } from './status-text';
 
 /** Engine, threads and what is being computed; a click shows the log. */
 export class StatusBar implements vscode.Disposable {
@@ -46,48 +46,37 @@ export class StatusBar implements vscode.Disposable {
     const run = this.runs.ownRun;
     const engine = this.compute.engine;
     const recorded = run?.record?.engine;
+    // A task has the machine: what it computes with counts, not the one thread left to the editor.
+    const taskEngine = recorded && {
+      engine: recorded.name,
+      module: recorded.module ?? null,
+      threads: recorded.threads,
+      precision: recorded.precision ?? 'f32',
+    };
     const busy = activity.kind === 'busy' ? activity : undefined;
     const crashed = activity.kind === 'crashed' ? activity.sentence : undefined;
     this.item.text = statusText({
-      // A task has the machine: what it computes with counts, not the one thread left to the editor.
-      engine: recorded
-        ? {
-            engine: recorded.name,
-            module: recorded.module ?? null,
-            threads: recorded.threads,
-            precision: recorded.precision ?? 'f32',
-          }
-        : engine,
+      engine: taskEngine ?? engine,
       run: run && progressText(run),
       busy: busy && { what: busy.what, fraction: busy.progress?.fraction ?? null },
       crashed,
       tasks: this.runner.running.length,
     });
-    this.item.tooltip = factsTable('FCD Lens', [
-      [
-        'Compute process',
-        crashed ?? (busy ? busy.what + (busy.progress ? `: ${busy.progress.detail}` : '') : activity.kind),
-      ],
-      [
-        'Engine',
-        engine ? `${engine.engine} ${engine.module ?? ''}` : 'chosen when something is computed first',
-      ],
-      ...(engine
-        ? [
-            [
-              'Threads',
-              engine.background
-                ? `${engine.threads}, at low priority: a task has the machine`
-                : String(engine.threads),
-            ] as const,
-            ['Precision', engine.precision === 'f16' ? 'f16: convolutions in half' : 'f32: single'] as const,
-            ['Node.js', engine.node] as const,
-            ['Why', engine.reason] as const,
-          ]
-        : []),
-      ...this.runner.running.map(({ name }) => ['Task', name] as const),
-    ]);
+    this.item.tooltip = factsTable(
+      'FCD Lens',
+      statusFacts({
+        tasks: this.runner.running.map(({ name }) => name),
+        run: run && { progress: progressText(run), engine: taskEngine },
+        state: crashed ?? (busy ? doingText(busy) : activity.kind === 'idle' ? 'idle' : 'not running'),
+        engine,
+      }),
+    );
   }
+}
+
+/** `explaining sub-01: Running layer3`. */
+function doingText({ what, progress }: Extract<Activity, { kind: 'busy' }>): string {
+  return progress ? `${what}: ${progress.detail}` : what;
 }
 
 async function choose(): Promise<void> {

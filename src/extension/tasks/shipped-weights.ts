@@ -46,7 +46,7 @@ export function weightsFor(arch: string, catalogue: Catalogue): CatalogueEntry[]
   return [...byStrategy.values()].sort((a, b) => number(a) - number(b));
 }
 
-/** A row of a list: the study's words for the strategy, then what the weights are worth and weigh. */
+/** A row of a list: the study's words for the strategy and what the weights are worth, then what they are and weigh. */
 export function weightsRow(one: CatalogueEntry): { label: string; description: string; detail: string } {
   const dice =
     one.dice === null
@@ -54,7 +54,7 @@ export function weightsRow(one: CatalogueEntry): { label: string; description: s
       : `mean Dice ${one.dice.mean.toFixed(2)} on ${one.dice.heads} held-out heads`;
   return {
     label: describeStrategy(one.strategy),
-    description: `${one.strategy}: ${dice}, ${(one.bytes / 1e6).toFixed(1)} MB`,
-    detail: `Comes with FCD Lens: ${one.data}, ${one.modality}`,
+    description: dice,
+    detail: `${one.strategy}, comes with FCD Lens: ${one.data}, ${one.modality}, ${(one.bytes / 1e6).toFixed(1)} MB`,
   };
 }

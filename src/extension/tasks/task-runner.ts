@@ -71,7 +71,8 @@ export class TaskRunner implements vscode.Disposable {
     });
     const task = new vscode.Task(definition, scope, name, TASK_TYPE, execution, `$${TASK_TYPE}`);
     task.presentationOptions = {
-      reveal: vscode.TaskRevealKind.Always,
+      // A report is a page to be read: its terminal comes only where it could not be made.
+      reveal: definition.task === 'report' ? vscode.TaskRevealKind.Silent : vscode.TaskRevealKind.Always,
       panel: vscode.TaskPanelKind.Dedicated,
     };
     return task;

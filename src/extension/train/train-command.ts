@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import * as v from 'valibot';
 import { isStrategyName } from '../../protocol/catalogue';
+import type { CohortListing } from '../../protocol/compute';
 import type { CohortCatalog } from '../cohort/cohort-catalog';
 import { countsOf } from '../cohort/case-text';
 import type { Compute } from '../compute/compute';
@@ -13,6 +14,7 @@ import { trusted } from '../settings/trust';
 import { smallWidth } from '../tasks/command-line';
 import { weightsFor, weightsRow, type ShippedWeights } from '../tasks/shipped-weights';
 import type { RunningTask, TaskRunner } from '../tasks/task-runner';
+import { atHand, modalityCounts } from './modality-counts';
 import { answersSchema, FIRST_ANSWERS, remembered, taskOf, titleOf, type TrainAnswers } from './answers';
 
 const MEMORY = 'fcd.train.answers';
@@ -27,6 +29,8 @@ export class TrainCommand implements vscode.Disposable {
   private readonly command: vscode.Disposable;
   private readonly steps: readonly Step<Draft>[];
   private readonly questions: Questions;
+  /** Of the guide at hand, by the cohort's path. */
+  private readonly listings = new Map<string, Promise<CohortListing>>();
 
   constructor(
     private readonly memory: vscode.Memento,
@@ -78,6 +82,7 @@ export class TrainCommand implements vscode.Disposable {
   }
 
   private async askCohort(draft: Draft, step: number): Asked {
+    this.listings.clear();
     const choices = async (): Promise<Choice<string>[]> => {
       const paths = await this.catalog.find();
       const known =
@@ -85,18 +90,13 @@ export class TrainCommand implements vscode.Disposable {
       const cohorts = known.map(async (path): Promise<Choice<string>> => {
         const label = `$(organization) ${vscode.workspace.asRelativePath(path, false)}`;
         try {
-          const listing = await this.compute.request('cohort', { path });
+          const listing = await this.listing(path);
           const errors = listing.findings.filter(({ severity }) => severity === 'error').length;
           const fault =
             errors > 0 ? `, $(error) ${errors} ${errors === 1 ? 'error' : 'errors'} in its tables` : '';
-          return { label, description: countsOf(listing) + fault, detail: path, value: path };
+          return { label, description: countsOf(listing) + fault, value: path };
         } catch (error) {
-          return {
-            label,
-            description: error instanceof Error ? error.message : String(error),
-            detail: path,
-            value: path,
-          };
+          return { label, detail: error instanceof Error ? error.message : String(error), value: path };
         }
       });
       return [
@@ -110,7 +110,7 @@ export class TrainCommand implements vscode.Disposable {
       ];
     };
     const cohort = await this.questions.pick(step, {
-      placeholder: 'On which cohort?',
+      placeholder: 'Which cohort should it train on?',
       choices: choices(),
       active: (path) => path === draft.cohort,
     });
@@ -121,30 +121,41 @@ export class TrainCommand implements vscode.Disposable {
   }
 
   private async askModality(draft: Draft, step: number): Asked {
+    const rows: readonly Choice<TrainAnswers['modality']>[] = [
+      { label: 'FLAIR', description: 'the contrast on which most lesions are seen', value: 'FLAIR' },
+      { label: 'T1w', description: 'anatomy: cortical thickness, grey-white boundary', value: 'T1w' },
+      { label: 'T1w + FLAIR', description: 'both, as two input channels', value: 'T1w+FLAIR' },
+      { label: 'Mixed', description: 'every image of either contrast as a case of its own', value: 'mixed' },
+    ];
+    // What is wrong with a cohort that cannot be read, the task says.
+    const listing = await this.listing(draft.cohort ?? '').catch(() => undefined);
+    const counts = listing && modalityCounts(listing);
+    const offered = rows.map(({ value }) => value);
+    const focus = counts ? atHand(draft.modality, offered, counts) : draft.modality;
     return named(
       'modality',
       await this.questions.pick<TrainAnswers['modality']>(step, {
-        placeholder: 'What shall the network see?',
-        choices: [
-          { label: 'FLAIR', description: 'the contrast on which most lesions are seen', value: 'FLAIR' },
-          { label: 'T1w', description: 'anatomy: cortical thickness, grey-white boundary', value: 'T1w' },
-          { label: 'T1w + FLAIR', description: 'both, as two input channels', value: 'T1w+FLAIR' },
-          {
-            label: 'Mixed',
-            description: 'every image of either contrast as a case of its own',
-            value: 'mixed',
-          },
-        ],
-        active: (value) => value === draft.modality,
+        placeholder: 'What should the network see?',
+        choices: rows.map((row) =>
+          counts ? { ...row, description: `${row.description} · ${counts[row.value].text}` } : row,
+        ),
+        active: (value) => value === focus,
       }),
     );
+  }
+
+  /** What is in a cohort; read once in a guide. */
+  private listing(path: string): Promise<CohortListing> {
+    const known = this.listings.get(path) ?? this.compute.request('cohort', { path });
+    this.listings.set(path, known);
+    return known;
   }
 
   private async askDepth(draft: Draft, step: number): Asked {
     return named(
       'arch',
       await this.questions.pick<TrainAnswers['arch']>(step, {
-        placeholder: 'How deep shall the 3D ResNet be?',
+        placeholder: 'How deep should the 3D ResNet be?',
         choices: DEPTHS,
         active: (value) => value === draft.arch,
       }),
@@ -155,7 +166,7 @@ export class TrainCommand implements vscode.Disposable {
     const shipped = weightsFor(draft.arch, await this.weights.catalogue());
     const remembers = draft.strategy !== 'none' && !isStrategyName(draft.strategy);
     const answer = await this.questions.pick<string>(step, {
-      placeholder: 'From which weights shall it start?',
+      placeholder: 'Which weights should it start from?',
       choices: [
         { label: 'No transfer', description: 'random weights', value: 'none' },
         ...shipped.map((one) => ({ ...weightsRow(one), value: one.strategy })),
@@ -186,7 +197,7 @@ export class TrainCommand implements vscode.Disposable {
 
   private askFolds(draft: Draft, step: number): Asked {
     return askFolds(this.questions, step, draft, {
-      placeholder: 'Which folds?',
+      placeholder: 'Cross-validate, or hold out one fold?',
       choices: [
         {
           label: 'Cross-validation',
@@ -195,7 +206,7 @@ export class TrainCommand implements vscode.Disposable {
         },
         { label: 'One fold', description: 'a single fit; quicker, and says less', value: 'one' },
       ],
-      howMany: 'How many folds? Each patient and control is held out in one of them.',
+      howMany: 'How many folds? Each patient and control is held out exactly once.',
     });
   }
 
@@ -208,7 +219,7 @@ export class TrainCommand implements vscode.Disposable {
     };
     const standard: Choice<TrainAnswers['grid']> = {
       label: 'Standard',
-      description: 'of the study: 160 x 256 x 256 voxels of 1 mm, all channels; days on a CPU',
+      description: 'as in the study: 160 x 256 x 256 voxels of 1 mm, all channels; days on a CPU',
       value: 'standard',
     };
     const shipped = isStrategyName(draft.strategy);
@@ -216,8 +227,8 @@ export class TrainCommand implements vscode.Disposable {
       'grid',
       await this.questions.pick<TrainAnswers['grid']>(step, {
         placeholder: shipped
-          ? 'On which grid? The weights that come with FCD Lens are those of the small one.'
-          : 'On which grid?',
+          ? 'Which voxel grid? The weights that come with FCD Lens fit the small one.'
+          : 'Which voxel grid?',
         choices: shipped ? [small] : [small, standard],
         active: (value) => value === draft.grid,
       }),
@@ -227,7 +238,7 @@ export class TrainCommand implements vscode.Disposable {
   private async askEpochs(draft: Draft, step: number): Asked {
     const text = await this.questions.input(step, {
       prompt:
-        'How many epochs at most? Training ends earlier when the validation loss no longer falls. Enter starts.',
+        'How many epochs at most? Training ends earlier when the validation loss no longer falls. It starts next.',
       value: String(draft.epochs),
       fault: (given) => wholeNumberFault(given, 1, 'The number of epochs'),
     });

@@ -12,6 +12,7 @@ import {
   type Snapshot,
   type ViewChange,
 } from '../../protocol/viewer';
+import { methodName } from '../../protocol/cam-method';
 import { RpcEndpoint } from '../../protocol/rpc';
 import type { Log } from '../log';
 import { isFile, overlayOf, planCase, type PlannedOverlay } from './case-plan';
@@ -165,7 +166,7 @@ export class VolumePanel implements vscode.Disposable {
     const shown = this.shown.map;
     const picked = await vscode.window.showQuickPick(
       maps.map((map) => ({
-        label: `${map.provenance.method} · ${map.provenance.layer} · class ${map.provenance.class}`,
+        label: `${methodName(map.provenance.method)} · ${map.provenance.layer} · class ${map.provenance.class}`,
         description: [map.provenance.run, map.path === shown ? 'shown' : undefined]
           .filter(Boolean)
           .join(' · '),

@@ -116,10 +116,10 @@ export class ComparisonTab {
     );
   }
 
-  private fromTo({ otherName, otherPath }: Comparison): Node[] {
+  private fromTo({ thisName, otherName, otherPath }: Comparison): Node[] {
     return [
       document.createTextNode('From '),
-      element('strong', { text: this.options.name }),
+      element('strong', { text: thisName }),
       document.createTextNode(' to '),
       element('strong', { text: otherName, title: otherPath }),
     ];

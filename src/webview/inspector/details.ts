@@ -3,7 +3,7 @@ import { button, checkbox, element, facts } from '../volume/elements';
 import { FilterView, type FilterOptions, type FilterSource } from './filter-view';
 import { histogramPlot } from './histogram';
 import type { ShownTensor } from './model';
-import { bytesText, countText, exactText, kindText, shareText, wholeText } from './text';
+import { bytesText, countText, exactText, kindText, numberText, shareText, wholeText } from './text';
 
 /** Dead filters that are named one by one. */
 const MOST_NAMED = 40;
@@ -92,8 +92,8 @@ export class TensorDetails {
     if (!change) return [];
     const moved =
       change.changed === 0
-        ? 'It did not change in the other file.'
-        : `In the other file it moved by ${change.relative === null ? 'everything: here it is 0' : `${shareText(change.relative)} of its length`}${change.cosine === null ? '' : `, cosine ${exactText(change.cosine)}`}.`;
+        ? 'It is the same in the other file.'
+        : `${change.relative === null ? 'Here it is 0, in the other file it is not' : `The other file’s differs by ${shareText(change.relative)} of its norm`}${change.cosine === null ? '' : `; cosine ${numberText(change.cosine)}`}.`;
     return [element('p', { class: 'note', text: moved })];
   }
 

@@ -1,4 +1,5 @@
 import type { TensorStatisticsMessage } from '../../protocol/inspection';
+import { element } from '../volume/elements';
 import { numberText, wholeText } from './text';
 
 type Histogram = NonNullable<TensorStatisticsMessage['histogram']>;
@@ -36,41 +37,34 @@ export function sparkline({ counts }: Histogram): SVGElement {
   return picture;
 }
 
-const PLOT = { width: 360, height: 128, left: 6, right: 6, top: 14, bottom: 20 };
+const PLOT = { width: 360, height: 94 };
 
 /** A histogram with its axis. `logarithmic`: heights by the logarithm of counts, so that rare values are seen. */
-export function histogramPlot({ low, high, counts }: Histogram, logarithmic: boolean): SVGElement {
-  const { width, height, left, right, top, bottom } = PLOT;
-  const inner = { width: width - left - right, height: height - top - bottom };
+export function histogramPlot({ low, high, counts }: Histogram, logarithmic: boolean): HTMLElement {
+  const { width, height } = PLOT;
   const scaled = (count: number) => (logarithmic ? Math.log10(1 + count) : count);
   const most = Math.max(...counts);
-  const step = inner.width / counts.length;
-  const base = top + inner.height;
+  const step = width / counts.length;
   const bin = (high - low) / counts.length;
+  // The picture is as wide as its column; what is written under it is not a part of it, and keeps its size.
   const picture = svg('svg', {
-    class: 'plot',
     viewBox: `0 0 ${width} ${height}`,
+    preserveAspectRatio: 'none',
     role: 'img',
     'aria-label': `Histogram from ${numberText(low)} to ${numberText(high)}, at most ${wholeText(most)} values in a bin`,
   });
   counts.forEach((count, index) => {
-    const tall = count === 0 ? 0 : Math.max(1, (scaled(count) / scaled(most)) * inner.height);
-    const x = left + index * step;
+    const tall = count === 0 ? 0 : Math.max(1, (scaled(count) / scaled(most)) * height);
+    const x = index * step;
     const bar = svg('rect', {
       class: 'bar',
       x: x.toFixed(2),
-      y: (base - tall).toFixed(2),
+      y: (height - tall).toFixed(2),
       width: Math.max(0.5, step - (counts.length > 40 ? 0.4 : 1)).toFixed(2),
       height: tall.toFixed(2),
     });
     // The whole column answers to the pointer, however low its bar.
-    const column = svg('rect', {
-      class: 'column',
-      x: x.toFixed(2),
-      y: top,
-      width: step.toFixed(2),
-      height: inner.height,
-    });
+    const column = svg('rect', { class: 'column', x: x.toFixed(2), y: 0, width: step.toFixed(2), height });
     column.append(
       svg(
         'title',
@@ -80,19 +74,26 @@ export function histogramPlot({ low, high, counts }: Histogram, logarithmic: boo
     );
     picture.append(bar, column);
   });
-  picture.append(svg('line', { class: 'axis', x1: left, x2: width - right, y1: base + 0.5, y2: base + 0.5 }));
-  const at = (value: number) => left + ((value - low) / (high - low)) * inner.width;
-  const ticks: [number, string][] = [
-    [low, 'start'],
-    [high, 'end'],
+  return element(
+    'figure',
+    { class: 'plot' },
+    element('span', {
+      class: 'most',
+      text: `${wholeText(most)} ${logarithmic ? 'values in the fullest bin, log scale' : 'values in the fullest bin'}`,
+    }),
+    picture,
+    element('div', { class: 'ticks' }, ...ticks(low, high)),
+  );
+}
+
+/** The ends, and 0 where it is not close to one of them: 0 tells most of weights. */
+function ticks(low: number, high: number): HTMLElement[] {
+  const zero = -low / (high - low);
+  const middle = element('span', { class: 'zero', text: '0' });
+  middle.style.left = `${100 * zero}%`;
+  return [
+    element('span', { text: numberText(low) }),
+    ...(zero > 0.2 && zero < 0.8 ? [middle] : []),
+    element('span', { text: numberText(high) }),
   ];
-  // 0 tells most of weights; where it lies at an end, the end's own number says it.
-  if (low < 0 && high > 0 && at(0) > width * 0.2 && at(0) < width * 0.8) ticks.push([0, 'middle']);
-  for (const [value, anchor] of ticks) {
-    picture.append(svg('line', { class: 'axis', x1: at(value), x2: at(value), y1: base, y2: base + 4 }));
-    picture.append(svg('text', { x: at(value), y: height - 4, 'text-anchor': anchor }, numberText(value)));
-  }
-  const unit = logarithmic ? 'log scale' : 'values in a bin';
-  picture.append(svg('text', { class: 'most', x: left, y: 10 }, `${wholeText(most)} ${unit}`));
-  return picture;
 }

@@ -25,6 +25,9 @@ export type OpenedCheckpoint = Extract<Opening, { kind: 'checkpoint' }>;
 /** Reading a block of a large tensor from a slow disk, hashing a large file. */
 const LONG_MS = 1_800_000;
 
+/** Of layer tables, where a file does not say what its network was trained on. */
+const USUAL_GRID = '96';
+
 const TAB_TITLES: Readonly<Record<Tab, string>> = {
   tensors: 'Tensors',
   network: 'Network',
@@ -78,7 +81,7 @@ export class Inspector {
     });
     this.network = listing.network
       ? new NetworkTab(listing.network, {
-          grid: state.grid,
+          grid: state.grid ?? listing.grid ?? USUAL_GRID,
           geometry: geometryIn(listing, state.geometry),
           layers: (grid, geometry) => this.host.call('layers', { grid, geometry }),
           onChange: (grid, geometry) => this.change({ grid, geometry }),

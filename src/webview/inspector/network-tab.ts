@@ -98,18 +98,25 @@ function shown({ title, input, layers, parameters, flops }: LayersMessage): HTML
   const head = element(
     'tr',
     {},
-    ...['Layer', 'What it does', 'Output', 'Parameters', 'FLOPs'].map((text, column) =>
-      element('th', { text, class: column > 2 ? 'number' : '', attributes: { scope: 'col' } }),
-    ),
+    ...(
+      [
+        ['Layer', ''],
+        ['What it does', 'what'],
+        ['Output', ''],
+        ['Parameters', 'number'],
+        ['FLOPs', 'number'],
+      ] as const
+    ).map(([text, name]) => element('th', { text, class: name, attributes: { scope: 'col' } })),
   );
   const rows = layers.map((layer) => {
     const bar = element('div', { class: 'share' });
     bar.style.width = `${(100 * layer.flops) / most}%`;
+    const what = layer.what.replace(/(\d)x(?=\d)/g, '$1×');
     return element(
       'tr',
-      {},
+      { title: what },
       element('th', { text: layer.name, attributes: { scope: 'row' } }),
-      element('td', { text: layer.what.replace(/(\d)x(?=\d)/g, '$1×') }),
+      element('td', { class: 'what', text: what }),
       element('td', { text: `${layer.channels}${layer.grid ? ` × ${layer.grid.join('×')}` : ''}` }),
       element('td', { class: 'number', text: layer.parameters === 0 ? '' : wholeText(layer.parameters) }),
       element(

@@ -11,7 +11,8 @@ const stateSchema = v.object({
   onlyFindings: v.boolean(),
   logarithmic: v.boolean(),
   ownScale: v.boolean(),
-  grid: v.string(),
+  /** Null: that of the file. */
+  grid: v.nullable(v.string()),
   geometry: v.nullable(v.string()),
 });
 export type InspectorState = v.InferOutput<typeof stateSchema>;
@@ -24,7 +25,7 @@ export const FRESH_STATE: InspectorState = {
   onlyFindings: false,
   logarithmic: false,
   ownScale: false,
-  grid: '96',
+  grid: null,
   geometry: null,
 };
 

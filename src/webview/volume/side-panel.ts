@@ -1,3 +1,4 @@
+import { methodName } from '../../protocol/cam-method';
 import type { Scene } from '../../protocol/viewer';
 import { colourBar } from './colour-bar';
 import { button, checkbox, element, facts, slider } from './elements';
@@ -172,8 +173,8 @@ export class SidePanel {
         ? facts([
             provenance.run === null ? undefined : ['Run', provenance.run],
             ['Layer', provenance.layer],
-            ['Method', provenance.method],
-            ['Placed by', provenance.align],
+            ['Method', methodName(provenance.method)],
+            ['Alignment', provenance.align],
             ['Class', provenance.class],
             ['Logit', shortNumber(provenance.logit, 4)],
           ])
@@ -257,7 +258,12 @@ function barOf({ colouring, kind, of }: ShownOverlay): HTMLElement {
   return colourBar({
     ...colouring,
     table: kind === 'mask' ? flatTable(MASK_COLOUR, 1) : colouring.table,
-    label: kind === 'mask' ? 'mask value' : `${of.provenance?.method ?? 'value'}, in file units`,
+    label:
+      kind === 'mask'
+        ? 'mask value'
+        : of.provenance
+          ? `${methodName(of.provenance.method)} value`
+          : 'map value',
   });
 }
 

@@ -441,12 +441,12 @@ export class Viewer {
     const voxel = scan.voxelAt(mm);
     const values = this.values();
     const has = (kind: string) => this.overlays.some((overlay) => overlay.kind === kind);
-    const part = (name: string, value: string) =>
-      element('span', {}, element('b', { text: name }), document.createTextNode(` ${value}`));
+    const part = (name: string, value: string, title?: string) =>
+      element('span', { title }, element('b', { text: name }), document.createTextNode(` ${value}`));
     this.status.replaceChildren(
-      part('voxel', voxel ? `${voxel.join(', ')}` : 'outside'),
-      part('mm', mm.map((n) => n.toFixed(1)).join(', ')),
-      part('image', valueText(values.image)),
+      part('voxel', voxel ? `${voxel.join(', ')}` : 'outside', 'Voxel i, j, k of the file, counted from 0'),
+      part('mm', mm.map((n) => n.toFixed(1)).join(', '), 'Right, anterior, superior, in the scanner’s space'),
+      part('image', valueText(values.image), 'Value of the scan, slope and intercept applied'),
       ...(has('mask') ? [part('mask', valueText(values.mask))] : []),
       ...(has('heat') ? [part('heat', valueText(values.heat))] : []),
     );

@@ -9,12 +9,14 @@ export async function answering(
 ): Promise<void> {
   const window = vscode.window as {
     showQuickPick: (items: readonly vscode.QuickPickItem[]) => Thenable<vscode.QuickPickItem | undefined>;
+    createQuickPick: () => vscode.QuickPick<vscode.QuickPickItem>;
     showOpenDialog: () => Thenable<vscode.Uri[] | undefined>;
   };
-  const { showQuickPick, showOpenDialog } = window;
+  const { showQuickPick, createQuickPick, showOpenDialog } = window;
   if (answers.pick) {
     const { pick } = answers;
     window.showQuickPick = async (items) => pick(await items);
+    window.createQuickPick = () => answered(createQuickPick.call(vscode.window), pick);
   }
   if (answers.open) {
     const paths = answers.open;
@@ -23,6 +25,44 @@ export async function answering(
   try {
     await work();
   } finally {
-    Object.assign(window, { showQuickPick, showOpenDialog });
+    Object.assign(window, { showQuickPick, createQuickPick, showOpenDialog });
   }
+}
+
+/** A list of the editor that is not shown: its rows, once they are known, are answered. */
+function answered(
+  list: vscode.QuickPick<vscode.QuickPickItem>,
+  pick: Answer,
+): vscode.QuickPick<vscode.QuickPickItem> {
+  const accepted = new vscode.EventEmitter<void>();
+  const hidden = new vscode.EventEmitter<void>();
+  let chosen: readonly vscode.QuickPickItem[] = [];
+  let isShown = false;
+  let isAnswered = false;
+  const answer = (): void => {
+    if (!isShown || list.busy || isAnswered) return;
+    isAnswered = true;
+    const one = pick(list.items);
+    chosen = one ? [one] : [];
+    (one ? accepted : hidden).fire();
+  };
+  return new Proxy(list, {
+    get: (target, name) => {
+      if (name === 'onDidAccept') return accepted.event;
+      if (name === 'onDidHide') return hidden.event;
+      if (name === 'selectedItems') return chosen;
+      if (name === 'show')
+        return () => {
+          isShown = true;
+          setTimeout(answer);
+        };
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+    set: (target, name, value) => {
+      Reflect.set(target, name, value, target);
+      if (name === 'busy' && value === false) setTimeout(answer);
+      return true;
+    },
+  });
 }

@@ -22,7 +22,6 @@ interface Manifest {
       readonly category?: string;
     }[];
     readonly views?: Readonly<Record<string, readonly { readonly id: string; readonly name: string }[]>>;
-    readonly configuration: { readonly properties: Readonly<Record<string, { readonly default: unknown }>> };
   };
 }
 

@@ -93,6 +93,47 @@ describe('the names that people script', () => {
   });
 });
 
+describe('the help', () => {
+  const help = async (...args: string[]): Promise<string> => (await fcd([...args, '--help'])).stdout;
+  /** Names under a heading, up to the empty line. */
+  const under = (text: string, heading: string): string[] => {
+    const [, rest = ''] = text.split(`\n${heading}:\n`);
+    return [...rest.split('\n\n')[0].matchAll(/^ {2}(\S+)/gm)].map(([, name]) => name);
+  };
+
+  it('puts commands together that belong together', async () => {
+    const text = await help();
+    expect(under(text, 'To begin with')).toEqual(['demo', 'doctor', 'help']);
+    expect(under(text, 'Training')).toEqual(['pretrain', 'train', 'experiment', 'report']);
+    expect(under(text, 'One case')).toEqual(['predict', 'explain', 'heatscore']);
+  });
+
+  it('puts options together, those of the command itself first, and says what it cannot do without', async () => {
+    const text = await help('experiment');
+    expect(text).toMatch(/^Usage: fcd experiment --cohort <dir> --out <dir> \[options\]$/m);
+    expect(text.match(/^[A-Z][^\n]*:$/gm)).toEqual([
+      'Options:',
+      'How it is trained:',
+      'Network:',
+      'How scans are prepared:',
+      'What computes:',
+    ]);
+    expect(under(text, 'Network')).toEqual(['--arch', '--geometry', '--shortcut', '--width', '--axes']);
+    expect(await help('train')).toMatch(
+      /^Usage: .*--arch <name> --out <run> \[options\] \| --resume <run>$/m,
+    );
+  });
+
+  it('tells what counts where nothing is said: of a new network its defaults, of a file its own', async () => {
+    expect((await help('experiment')).replace(/\s+/g, ' ')).toContain(
+      'depth of the 3D ResNet (default: resnet18)',
+    );
+    const text = await help('predict');
+    expect(under(text, 'Network, where the file does not tell it')).toContain('--arch');
+    expect(text.replace(/\s+/g, ' ')).not.toContain('(default: paper)');
+  });
+});
+
 describe('wrong use ends with 2 and a hint', () => {
   it.each([
     ['an unknown command', ['trian']],

@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { heatScoresCsv, predictionsCsv } from '../../../src/core/experiment/run-directory';
-import type { Subject } from '../../../src/protocol/compute';
+import type { EngineReportMessage, Subject } from '../../../src/protocol/compute';
 import type { HeatScoreRow, PredictionRow } from '../../../src/protocol/run';
 import { csvRecords, parseHeatScores, parsePredictions } from '../../../src/protocol/result-tables';
 import { newestFinished, readResults } from '../../../src/extension/cohort/case-results';
 import { countsOf, subjectDescription, subjectFacts } from '../../../src/extension/cohort/case-text';
 import { FollowedRun, observerOn, type RunSnapshot } from '../../../src/extension/runs/follow-run';
-import { statusText, type Doing } from '../../../src/extension/status/status-text';
+import { statusFacts, statusText, type Doing } from '../../../src/extension/status/status-text';
 import { madeUpRecord, started, writeRun } from './made-up-run';
 
 let folder: string;
@@ -148,8 +148,9 @@ describe('what the newest finished run says about a cohort', () => {
     expect(subjectDescription(subject, result)).toBe('fcd · p(fcd) 0.90 ✓ · Heat-Score 2.50');
     expect(subjectDescription({ ...subject, group: 'control' }, result)).toContain('p(fcd) 0.90 ✗');
     expect(subjectDescription(subject, undefined)).toBe('fcd');
-    const facts = new Map(subjectFacts(subject, result, results));
-    expect(facts.get('Heat-Score (roi/brain, chance 1)')).toBe('2.500 (gradcam at layer4)');
+    const facts = new Map(subjectFacts(subject, result, results, (path) => path.replace('/h/', '')));
+    expect(facts.get('FLAIR')).toBe('flair.nii.gz');
+    expect(facts.get('Heat-Score (roi/brain, chance 1)')).toBe('2.500 (Grad-CAM at layer4)');
     expect(facts.get('Prediction')).toBe('fcd, probability of fcd 0.9000');
   });
 });
@@ -184,4 +185,30 @@ describe('the status bar', () => {
     [{ ...quiet, tasks: 2 }, '$(loading~spin) FCD 2 tasks running'],
     [{ ...quiet, crashed: 'It ended.' }, '$(warning) FCD compute process ended'],
   ])('%#: tells engine and activity', (doing, text) => expect(statusText(doing)).toBe(text));
+
+  const report: EngineReportMessage = {
+    ...engine,
+    ...{ node: 'v24.21.0', reason: 'the fastest', gpu: null, background: true, selfTest: [] },
+  };
+
+  it('tells in its tooltip what a task computes with, although the editor itself computes nothing', () => {
+    const run = { progress: 'epoch 3/6, 8 s left', engine };
+    expect(statusFacts({ tasks: ['long'], run, state: 'not running', engine: undefined })).toEqual([
+      ['Task', 'long: epoch 3/6, 8 s left'],
+      ['Task computes with', 'wasm simd256, 2 threads'],
+      ['Compute process', 'not running'],
+      ['Engine', 'chosen when the editor first computes'],
+    ]);
+  });
+
+  it('tells the threads of a processor and the precision of a GPU', () => {
+    const facts = (of: EngineReportMessage) =>
+      new Map(statusFacts({ tasks: [], run: undefined, state: 'idle', engine: of }));
+    expect(facts(report).get('Threads')).toBe('2, at low priority: a task has the machine');
+    expect(facts(report).get('Precision')).toBe('f32: single precision');
+    const gpu = facts({ ...report, engine: 'webgpu', module: null, precision: 'f16' });
+    expect(gpu.has('Threads')).toBe(false);
+    expect(gpu.get('Engine')).toBe('webgpu');
+    expect(gpu.get('Precision')).toBe('f16: convolutions multiply in half precision');
+  });
 });

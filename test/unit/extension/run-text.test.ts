@@ -7,6 +7,7 @@ import type { RunState } from '../../../src/extension/runs/run-state';
 import {
   duration,
   experimentDescription,
+  namesakes,
   runDescription,
   runFacts,
   secondsLeft,
@@ -77,6 +78,20 @@ describe('the row of a run', () => {
     );
     expect(facts['Learns to segment']).toBe('2 structures: caudate, putamen');
     expect(facts).not.toHaveProperty('Held-out accuracy');
+  });
+
+  it('tells each fact once, and counts one of a kind as one', () => {
+    const metric = { value: 0.973, low: null, high: null, n: 1, sources: 1 };
+    const outcome = { title: 't', folds: 1, accuracy: metric, auc: metric, heatScore: metric, dice: null };
+    const facts = runFacts(snapshot('finished', [started], { outcome }));
+    const names = facts.map(([name]) => name);
+    expect(namesakes(names)).toEqual(new Set());
+    expect(new Map(facts).get('Mean Heat-Score (roi/brain, chance 1)')).toBe('0.973, 1 map');
+    expect(new Map(facts).get('Held-out accuracy')).toBe('0.973, 1 case');
+  });
+
+  it('is told apart by its folder where others have its name', () => {
+    expect(namesakes(['a', 'b', 'a', 'c', 'c', 'c'])).toEqual(new Set(['a', 'c']));
   });
 
   it('tells what it does when it does not train', () => {

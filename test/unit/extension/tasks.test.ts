@@ -312,8 +312,8 @@ describe('the weights that come with the extension', () => {
   it('say what they are worth and weigh', () => {
     expect(weightsRow(catalogue[0])).toEqual({
       label: 'TL from 23 segmentation tasks',
-      description: 'multi:23: mean Dice 0.83 on 8 held-out heads, 1.9 MB',
-      detail: 'Comes with FCD Lens: structures of phantoms, T1w',
+      description: 'mean Dice 0.83 on 8 held-out heads',
+      detail: 'multi:23, comes with FCD Lens: structures of phantoms, T1w, 1.9 MB',
     });
     expect(weightsRow({ ...catalogue[0], dice: null }).description).toContain('Dice not measured');
   });

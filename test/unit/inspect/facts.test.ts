@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { factsOfFile } from '../../../src/core/inspect/facts-of-file';
+import { factsOfFile, gridOfFile } from '../../../src/core/inspect/facts-of-file';
 
 const facts = (metadata: Record<string, string>) => factsOfFile({ metadata });
 const ours = (record: object) => facts({ 'fcd-lens': JSON.stringify({ schema: 1, ...record }) });
@@ -23,6 +23,17 @@ describe('what a file says of itself', () => {
     );
     const single = { kind: 'segmentation', tasks: ['caudate'], dice: [{ mean: null }] };
     expect(ours({ pretraining: single })[0].value).toBe('segmentation of caudate');
+  });
+
+  it('tells the grid that its network was trained on, for people and for programs', () => {
+    const record = JSON.stringify({ recipe: { spacing: [3.5, 3.5, 3.5], shape: [56, 64, 48] } });
+    expect(facts({ 'fcd-lens': record })).toEqual([
+      { name: 'Prepared as', value: '56 × 64 × 48 voxels, 3.5 × 3.5 × 3.5 mm' },
+    ]);
+    expect(gridOfFile({ metadata: { 'fcd-lens': record } })).toEqual([56, 64, 48]);
+    const free = JSON.stringify({ recipe: { spacing: null, shape: null } });
+    for (const metadata of [{}, { 'fcd-lens': free }, { 'fcd-lens': 'none' }] as Record<string, string>[])
+      expect(gridOfFile({ metadata })).toBeNull();
   });
 
   it('takes nothing for granted: no JSON, another form, long texts', () => {

@@ -78,6 +78,16 @@ describe.skipIf(!numpy)('numpy on the same values [needs python3-numpy]', () => 
   });
 });
 
+describe('a tensor that did not move', () => {
+  it('points exactly where it pointed, however the sums are rounded', () => {
+    const pair = { name: 'w', other: 'w', shape: [3] };
+    for (let seed = 1; seed <= 200; seed++) {
+      const same = float32([3], [seed / 7, -seed / 3, 1 / seed]);
+      expect(changeOf(pair, same, same)).toMatchObject({ l2: 0, relative: 0, cosine: 1, changed: 0 });
+    }
+  });
+});
+
 describe('a histogram', () => {
   it('of few whole numbers has a bin for each', () => {
     const { histogram } = statisticsOf({

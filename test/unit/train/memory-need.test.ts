@@ -46,6 +46,12 @@ describe('the need of a step', () => {
     expect(fitted({ memory: memoryOf(5 * GIB) }).spare).toBeCloseTo(spare + GIB, 0);
   });
 
+  it('is never nothing, however small it is', () => {
+    const narrow = networkSpec({ arch: 'resnet10', geometry: 'compact', width: 0.125 });
+    const { said } = fitted({ program: buildProgram(narrow, { fused: true }), shape: [24, 32, 24, 1] });
+    expect(said).toEqual(['A training step needs about 0.01 of 4.0 GB.']);
+  });
+
   it('is said without a limit where a GPU does not tell its own', () => {
     expect(fitted({ memory: memoryOf(Infinity) }).said).toEqual([
       expect.stringMatching(/^A training step needs about \d\.\d GB of the GPU\.$/),

@@ -84,6 +84,9 @@ describe('the real compute process, supervised', () => {
     expect(supervisor.engine).toEqual(engines[0]);
     expect(lines).toEqual([
       `info #${supervisor.pid} compute process on Node.js ${process.version}`,
+      expect.stringMatching(
+        new RegExp(`^info #${supervisor.pid} computes with wasm simd\\S+, \\d+ threads?: \\S`),
+      ),
       expect.stringMatching(/^info predict: predicting sub-\d+ done after \d+ ms$/),
     ]);
   });

@@ -158,7 +158,7 @@ describe('the command line of a task', () => {
       expect(fcd(args, env)).toMatchObject({
         code: 0,
         said: expect.stringMatching(
-          /Engine tensorflow, 1 threads: asked for: @tensorflow\/tfjs-node 4\.22\.0/,
+          /Engine tensorflow, 1 thread: asked for: @tensorflow\/tfjs-node 4\.22\.0/,
         ) as string,
       });
       const { engine } = JSON.parse(readFileSync(join(run, 'run.json'), 'utf8')) as RunRecord;

@@ -1,18 +1,5 @@
 // What is measured as a whole: networks as they are trained and looked into.
-const cube = (n) => [n, n, n];
-
-function whole(kind, arch, geometry, grid, batch) {
-  const size = typeof grid === 'number' ? `${grid}` : grid.join('x');
-  return {
-    name: `${kind} ${arch} ${geometry} ${size} n${batch}`,
-    kind,
-    arch,
-    geometry,
-    shortcut: arch === 'resnet18' ? 'A' : 'B',
-    grid: typeof grid === 'number' ? cube(grid) : grid,
-    batch,
-  };
-}
+import { whole } from './whole-case.mjs';
 
 /** `step`: forward, backward and the optimiser. `threads`: the same step with one thread and with all. */
 export const CASES = [

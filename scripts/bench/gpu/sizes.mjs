@@ -1,21 +1,6 @@
 // What is measured on a GPU: `full` is what the networks of the field take, `tiny` what a processor that plays a GPU can do
 // in a minute, to see that the benchmark itself works.
-const cube = (n) => [n, n, n];
-
-function whole(kind, arch, geometry, grid, batch, more = {}) {
-  const size = typeof grid === 'number' ? `${grid}` : grid.join('x');
-  const width = more.width ? ` width 1/${1 / more.width}` : '';
-  return {
-    name: `${kind} ${arch} ${geometry} ${size} n${batch}${width}`,
-    kind,
-    arch,
-    geometry,
-    shortcut: arch === 'resnet18' ? 'A' : 'B',
-    grid: typeof grid === 'number' ? cube(grid) : grid,
-    batch,
-    ...more,
-  };
-}
+import { whole } from '../whole-case.mjs';
 
 const SCAN = [160, 256, 256];
 

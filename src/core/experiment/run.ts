@@ -21,6 +21,7 @@ import { fit } from '../train/fit';
 import { FIT_START, fitIsOver, type FitState } from '../train/fit-state';
 import { softmax } from '../train/loss';
 import type { Optimiser } from '../train/optimiser';
+import { timingProgress } from '../train/rehearsal';
 import { predictSamples, type Sample } from '../train/sample';
 import { parseRecipe, type Recipe } from '../volume/recipe';
 import type { Volume } from '../volume/volume';
@@ -263,13 +264,7 @@ class Run {
         signal: this.process.signal,
         onCheckpoint: (kind, at, optimiser) => this.save(kind, at, optimiser),
         onPreparing: (done, total) =>
-          options.onProgress?.({
-            phase: 'training',
-            done: 0,
-            total: training.epochs * perEpoch,
-            secondsLeft: null,
-            detail: `timing ways of computing convolutions, ${done} of ${total}`,
-          }),
+          options.onProgress?.(timingProgress(training.epochs * perEpoch, done, total)),
         onEvent: (event) => {
           directory.append(event);
           if (event.type !== 'step') return;

@@ -14,6 +14,7 @@ import { parseNetworkSpec, type NetworkSpec } from '../model/spec';
 import { FIT_START, fitIsOver, type FitState } from '../train/fit-state';
 import type { Optimiser } from '../train/optimiser';
 import { awaited } from '../model/steps';
+import { timingProgress } from '../train/rehearsal';
 import { stack } from '../train/sample';
 import type { PretrainingRecord } from '../transfer/pretraining-record';
 import { parseRecipe, type Recipe } from '../volume/recipe';
@@ -199,13 +200,7 @@ class Pretraining {
         signal: this.process.signal,
         onCheckpoint: (state, optimiser) => this.saveLast(state, optimiser),
         onPreparing: (done, total) =>
-          options.onProgress?.({
-            phase: 'training',
-            done: 0,
-            total: training.epochs * perEpoch,
-            secondsLeft: null,
-            detail: `timing ways of computing convolutions, ${done} of ${total}`,
-          }),
+          options.onProgress?.(timingProgress(training.epochs * perEpoch, done, total)),
         onEvent: (event) => {
           if (event.type === 'epoch') {
             directory.append({ ...event, validationLoss: null, validationAccuracy: null, best: false });

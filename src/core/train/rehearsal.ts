@@ -32,6 +32,15 @@ export async function prepareTraining(
   }, watch);
 }
 
+/** What a run says while the engine's choices are timed, before the first of its `steps`. */
+export const timingProgress = (steps: number, done: number, total: number) => ({
+  phase: 'training' as const,
+  done: 0,
+  total: steps,
+  secondsLeft: null,
+  detail: `timing ways of computing convolutions, ${done} of ${total}`,
+});
+
 /** Sizes of the micro-batches in which batches are computed. */
 export function microBatchSizes(
   batches: readonly { readonly length: number }[],

@@ -16,7 +16,7 @@ export function chooseLayer(
   now: string | undefined,
 ): Promise<string | Back | undefined> {
   return questions.pick(step, {
-    placeholder: 'Which layer?',
+    question: 'Which layer?',
     choices: layersOf(listing),
     active: (layer) => layer === (now ?? DEFAULT_LAYER),
   });
@@ -44,7 +44,7 @@ export function chooseMethod(
   now: Method | undefined,
 ): Promise<Method | Back | undefined> {
   return questions.pick<Method>(step, {
-    placeholder: 'Which method?',
+    question: 'Which method?',
     choices: [
       {
         label: 'Grad-CAM',
@@ -63,7 +63,7 @@ export function chooseClass(
   now: MapClass | undefined,
 ): Promise<MapClass | Back | undefined> {
   return questions.pick<MapClass>(step, {
-    placeholder: 'Which class should the map explain?',
+    question: 'Which class should the map explain?',
     choices: [
       { label: 'The predicted class', value: 'predicted' },
       { label: 'fcd', description: 'what speaks for a dysplasia, whatever was predicted', value: 'fcd' },

@@ -17,7 +17,7 @@ export async function chooseModel(
   const runs = await runsWithCheckpoint();
   const last = now ?? memory.get<string>(LAST_MODEL);
   const answer = await questions.pick(step, {
-    placeholder:
+    question:
       runs.length > 0
         ? 'Which model?'
         : 'No run of this workspace has a checkpoint yet: choose a file, or train one (FCD: Train FCD Model)',

@@ -12,7 +12,7 @@ export async function chooseScan(
   now: string | undefined,
 ): Promise<string | Back | undefined> {
   const scan = await questions.pick(step, {
-    placeholder: 'Which scan?',
+    question: 'Which scan?',
     choices: scans(),
     active: (one) => one === now,
   });

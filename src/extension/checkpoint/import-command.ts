@@ -108,7 +108,7 @@ async function askHowTrained(found: ImportMessage, given: Trained): Promise<Trai
       named(
         'geometry',
         await questions.pick(step, {
-          placeholder: 'With which strides and dilations was it trained? Tensors do not tell.',
+          question: 'With which strides and dilations was it trained? Tensors do not tell.',
           choices: geometries.map((name) => ({ label: name, description: GEOMETRIES[name], value: name })),
           active: (name) => name === geometry,
         }),
@@ -118,7 +118,7 @@ async function askHowTrained(found: ImportMessage, given: Trained): Promise<Trai
       return named(
         'axes',
         await questions.pick(step, {
-          placeholder: 'Which voxel axis was the depth in training?',
+          question: 'Which voxel axis was the depth in training?',
           choices: names.map((name) => ({ label: name, description: AXES[name], value: name })),
           active: (name) => name === axes,
         }),

@@ -9,7 +9,7 @@ export interface Folds {
 
 /** How a guide words the question. */
 export interface FoldsWords {
-  readonly placeholder: string;
+  readonly question: string;
   readonly choices: readonly Choice<'all' | 'one'>[];
   /** Asks for the number of folds. */
   readonly howMany: string;
@@ -22,9 +22,9 @@ export async function askFolds(
   draft: Folds,
   words: FoldsWords,
 ): Promise<Folds | Back | undefined> {
-  const { placeholder, choices, howMany } = words;
+  const { question, choices, howMany } = words;
   const answer = await questions.pick<'all' | 'one'>(step, {
-    placeholder,
+    question,
     choices,
     active: (value) => (value === 'all') === (draft.fold === 0),
   });

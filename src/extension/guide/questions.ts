@@ -11,7 +11,7 @@ export interface Heading extends vscode.QuickPickItem {
 }
 
 export interface PickStep<T> {
-  readonly placeholder: string;
+  readonly question: string;
   readonly choices: readonly (Choice<T> | Heading)[] | Promise<readonly (Choice<T> | Heading)[]>;
   /** The row that has the focus at first. */
   readonly active: (value: T) => boolean;
@@ -69,9 +69,9 @@ export class Questions {
   ) {}
 
   /** @param step counted from 1 */
-  pick<T>(step: number, { placeholder, choices, active }: PickStep<T>): Promise<T | Back | undefined> {
+  pick<T>(step: number, { question, choices, active }: PickStep<T>): Promise<T | Back | undefined> {
     const input = vscode.window.createQuickPick<Choice<T> | Heading>();
-    input.placeholder = placeholder;
+    input.placeholder = question;
     input.matchOnDescription = true;
     input.matchOnDetail = true;
     input.busy = true;

@@ -67,7 +67,7 @@ async function ask(folder: vscode.WorkspaceFolder | undefined): Promise<PhantomR
       step = wentBack(answer) ? 1 : 3;
     } else {
       const answer = await questions.pick<number>(3, {
-        placeholder: 'How hard should the lesions be to find?',
+        question: 'How hard should the lesions be to find?',
         choices: [
           {
             label: 'Easy',

@@ -98,7 +98,7 @@ export class PretrainCommand implements vscode.Disposable {
       ];
     };
     const tasks = await this.questions.pick(step, {
-      placeholder: 'Which segmentation tasks?',
+      question: 'Which segmentation tasks?',
       choices: choices(),
       active: (path) => path === draft.tasks,
     });
@@ -125,7 +125,7 @@ export class PretrainCommand implements vscode.Disposable {
       ];
     };
     const single = await this.questions.pick(step, {
-      placeholder: 'What should the encoder learn to segment?',
+      question: 'What should the encoder learn to segment?',
       choices: choices(),
       active: (value) => value === draft.single,
     });
@@ -136,7 +136,7 @@ export class PretrainCommand implements vscode.Disposable {
     return named(
       'arch',
       await this.questions.pick<PretrainAnswers['arch']>(step, {
-        placeholder: 'How deep should the encoder be? A training that starts from it has the same depth.',
+        question: 'How deep should the encoder be? A training that starts from it has the same depth.',
         choices: DEPTHS,
         active: (value) => value === draft.arch,
       }),
@@ -145,7 +145,7 @@ export class PretrainCommand implements vscode.Disposable {
 
   private askFolds(draft: Draft, step: number): Asked {
     return askFolds(this.questions, step, draft, {
-      placeholder: 'Whose heads should be held out?',
+      question: 'Whose heads should be held out?',
       choices: [
         {
           label: 'One fold',
@@ -165,7 +165,7 @@ export class PretrainCommand implements vscode.Disposable {
   private async askGrid(draft: Draft, step: number): Asked {
     const share = smallWidth(draft.arch) === '1/4' ? 'a quarter' : 'an eighth';
     const grid = await this.questions.pick<PretrainAnswers['grid']>(step, {
-      placeholder: 'Which voxel grid?',
+      question: 'Which voxel grid?',
       choices: [
         {
           label: 'Small',

@@ -13,7 +13,7 @@ export function titleOf(tested: Tested): string {
 }
 
 /** What stands in the field over the list: what is asked, or what does not work here. */
-export function placeholderOf(tested: Tested): string {
+export function questionOf(tested: Tested): string {
   if ('failure' in tested) return 'What is set does not compute here. Which engine should?';
   const unusable = tested.selfTest
     .filter(({ ok }) => !ok)

@@ -2,7 +2,7 @@ import * as vscode from 'vscode';
 import { ComputeError, type Compute } from '../compute/compute';
 import { isInstalled } from '../tensorflow/tensorflow-places';
 import { Questions, wentBack } from '../guide/questions';
-import { engineChoices, placeholderOf, titleOf, type Tested } from './engine-choices';
+import { engineChoices, questionOf, titleOf, type Tested } from './engine-choices';
 import { trusted } from './trust';
 
 /**
@@ -18,7 +18,7 @@ export function registerSelectEngine(compute: Compute, tensorflow: string): vsco
     const settings = vscode.workspace.getConfiguration('fcd');
     const now = settings.get('engine', 'auto');
     const chosen = await new Questions(titleOf(tested), 1).pick(1, {
-      placeholder: placeholderOf(tested),
+      question: questionOf(tested),
       choices: engineChoices(tested, isInstalled(tensorflow), now).map((choice) =>
         choice.value === now ? { ...choice, label: `$(check) ${choice.label}` } : choice,
       ),

@@ -110,7 +110,7 @@ export class TrainCommand implements vscode.Disposable {
       ];
     };
     const cohort = await this.questions.pick(step, {
-      placeholder: 'Which cohort should it train on?',
+      question: 'Which cohort should it train on?',
       choices: choices(),
       active: (path) => path === draft.cohort,
     });
@@ -135,7 +135,7 @@ export class TrainCommand implements vscode.Disposable {
     return named(
       'modality',
       await this.questions.pick<TrainAnswers['modality']>(step, {
-        placeholder: 'What should the network see?',
+        question: 'What should the network see?',
         choices: rows.map((row) =>
           counts ? { ...row, description: `${row.description} · ${counts[row.value].text}` } : row,
         ),
@@ -155,7 +155,7 @@ export class TrainCommand implements vscode.Disposable {
     return named(
       'arch',
       await this.questions.pick<TrainAnswers['arch']>(step, {
-        placeholder: 'How deep should the 3D ResNet be?',
+        question: 'How deep should the 3D ResNet be?',
         choices: DEPTHS,
         active: (value) => value === draft.arch,
       }),
@@ -166,7 +166,7 @@ export class TrainCommand implements vscode.Disposable {
     const shipped = weightsFor(draft.arch, await this.weights.catalogue());
     const remembers = draft.strategy !== 'none' && !isStrategyName(draft.strategy);
     const answer = await this.questions.pick<string>(step, {
-      placeholder: 'Which weights should it start from?',
+      question: 'Which weights should it start from?',
       choices: [
         { label: 'No transfer', description: 'random weights', value: 'none' },
         ...shipped.map((one) => ({ ...weightsRow(one), value: one.strategy })),
@@ -197,7 +197,7 @@ export class TrainCommand implements vscode.Disposable {
 
   private askFolds(draft: Draft, step: number): Asked {
     return askFolds(this.questions, step, draft, {
-      placeholder: 'Cross-validate, or hold out one fold?',
+      question: 'Cross-validate, or hold out one fold?',
       choices: [
         {
           label: 'Cross-validation',
@@ -226,7 +226,7 @@ export class TrainCommand implements vscode.Disposable {
     return named(
       'grid',
       await this.questions.pick<TrainAnswers['grid']>(step, {
-        placeholder: shipped
+        question: shipped
           ? 'Which voxel grid? The weights that come with FCD Lens fit the small one.'
           : 'Which voxel grid?',
         choices: shipped ? [small] : [small, standard],

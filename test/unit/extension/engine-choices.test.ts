@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { engineChoices, placeholderOf, titleOf } from '../../../src/extension/settings/engine-choices';
+import { engineChoices, questionOf, titleOf } from '../../../src/extension/settings/engine-choices';
 import type { EngineReportMessage } from '../../../src/protocol/compute';
 
 const ON_A_GPU: EngineReportMessage = {
@@ -43,7 +43,7 @@ describe('the list of FCD: Select Engine', () => {
     expect(titleOf(ON_A_GPU)).toBe('Select Engine (Node.js v24.21.0, 1 thread)');
     expect(titleOf(ON_THE_PROCESSOR)).toContain('8 threads');
     const failed = { failure: 'No GPU.' };
-    expect(placeholderOf(failed)).toBe('What is set does not compute here. Which engine should?');
+    expect(questionOf(failed)).toBe('What is set does not compute here. Which engine should?');
     expect(engineChoices(failed, false, 'webgpu').map(({ value }) => value)).toContain('wasm');
   });
 });
